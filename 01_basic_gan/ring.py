@@ -1,0 +1,206 @@
+"""The whole game in the plane: a GAN learns eight Gaussians on a ring, in seconds.
+
+    python 01_basic_gan/ring.py                        # writes an animation and counts the modes that were found
+    python 01_basic_gan/ring.py --loss saturating      # Eq. 1 to the letter
+    python 01_basic_gan/ring.py --unroll 5             # the generator looks five discriminator steps ahead
+
+In two dimensions everything can be looked at and computed: the densities are known, so that the best possible
+discriminator is known too (section 4 of arXiv:1406.2661). The experiment is the one of Metz et al., "Unrolled Generative
+Adversarial Networks", arXiv:1611.02163, section 3.1.
+
+Shape letters: N points, M = 8 modes.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+from torch.func import functional_call
+from tqdm import trange
+
+from common import require
+from common.images import save_gif
+from common.metrics import modes_covered
+from common.run import command_line
+from train import discriminator_loss, draw_targets, generator_loss
+
+MODES = 8
+RADIUS = 2.0
+STD = 0.1
+LATENT_DIM = 32
+
+
+@dataclass
+class Config:
+    """Train a GAN on eight Gaussians in the plane."""
+
+    steps: int = 2000  # updates of the generator
+    batch_size: int = 256  # points
+    lr_g: float = 1e-3  # of the generator
+    lr_d: float = 1e-3  # of the discriminator
+    loss: Literal["non-saturating", "saturating"] = "non-saturating"  # section 3, or Eq. 1 to the letter
+    unroll: int = 0  # discriminator steps that the generator looks ahead (arXiv:1611.02163)
+    width: int = 64  # of the two hidden layers of both networks
+    seed: int = 0
+    out: Path = Path(__file__).resolve().parents[1] / "runs" / "01_basic_gan" / "ring.gif"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "width"):
+            require(
+                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
+            )
+        require(self.unroll >= 0, f"--unroll must not be negative, not {self.unroll}")
+
+
+def ring_centres() -> Tensor:
+    """The centres of the Gaussians [M, 2], evenly on a circle."""
+    angle = torch.arange(MODES) * (2 * math.pi / MODES)
+    return RADIUS * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def ring_sample(n: int) -> Tensor:
+    """n points [N, 2] of the mixture with equal weights."""
+    return ring_centres()[torch.randint(MODES, (n,))] + STD * torch.randn(n, 2)
+
+
+def mixture_density(points: Tensor, centres: Tensor, std: float) -> Tensor:
+    """Density [N] at points [N, 2] of the even mixture of Gaussians with the given centres [M, 2]."""
+    squared = torch.cdist(points, centres).square()  # [N, M]
+    return torch.exp(-squared / (2 * std**2)).mean(1) / (2 * math.pi * std**2)
+
+
+def optimal_discriminator(p_data: Tensor, p_g: Tensor) -> Tensor:
+    """D*(x) = p_data(x) / (p_data(x) + p_g(x)): Eq. 2 of arXiv:1406.2661, Proposition 1. Densities [N] -> [N]."""
+    return p_data / (p_data + p_g)
+
+
+def value(p_data: Tensor, p_g: Tensor, cell: float) -> float:
+    """V(D*, G): Eq. 4 of arXiv:1406.2661, integrated over a grid of densities [N] with cells of area `cell`.
+
+    It is -log 4 where the two densities are equal, and -log 4 + 2 JSD(p_data, p_g) in general.
+    """
+    best = optimal_discriminator(p_data, p_g)
+    terms = torch.special.xlogy(p_data, best) + torch.special.xlogy(p_g, 1 - best)  # 0 log 0 = 0
+    return (terms.nan_to_num() * cell).sum().item()
+
+
+def mlp(in_features: int, out_features: int, width: int) -> nn.Sequential:
+    """Two hidden layers with tanh, so that the surfaces are smooth."""
+    return nn.Sequential(
+        nn.Linear(in_features, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, out_features)
+    )
+
+
+def unrolled(
+    discriminator: nn.Module, loss: Callable[[dict[str, Tensor]], Tensor], steps: int, lr: float
+) -> dict[str, Tensor]:
+    """The discriminator's weights after `steps` of gradient descent on `loss`, still a function of the generator.
+
+    Eq. 7 and 8 of arXiv:1611.02163: theta_{k+1} = theta_k - lr * d loss(theta_k) / d theta_k. `create_graph` keeps the
+    graph of every step, so that the generator can ask how each of them would answer to a change of its own.
+    """
+    weights: dict[str, Tensor] = dict(discriminator.named_parameters())
+    for _ in range(steps):
+        gradients = torch.autograd.grad(loss(weights), list(weights.values()), create_graph=True)
+        weights = {name: w - lr * g for (name, w), g in zip(weights.items(), gradients, strict=True)}
+    return weights
+
+
+def train(
+    config: Config, look: Callable[[int, nn.Module, nn.Module], None] | None = None
+) -> tuple[nn.Module, nn.Module]:
+    """Play the game; `look(step, generator, discriminator)` is called 50 times. Returns both networks."""
+    torch.manual_seed(config.seed)
+    generator = mlp(LATENT_DIM, 2, config.width)
+    discriminator = mlp(2, 1, config.width)
+    opt_g = torch.optim.Adam(generator.parameters(), config.lr_g, betas=(0.5, 0.999), fused=True)
+    opt_d = torch.optim.Adam(discriminator.parameters(), config.lr_d, betas=(0.5, 0.999), fused=True)
+    targets = draw_targets(config.batch_size, smoothing=0.0, flip=0.0, device=torch.device("cpu"))
+
+    for step in trange(1, config.steps + 1, unit="step", disable=None, leave=False):
+        # (1) Discriminator: the same loss as on digits
+        real, z = ring_sample(config.batch_size), torch.randn(config.batch_size, LATENT_DIM)
+        with torch.no_grad():
+            fake = generator(z)
+        loss_d = discriminator_loss(discriminator(real).squeeze(1), discriminator(fake).squeeze(1), *targets)
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+
+        # (2) Generator: against the discriminator as it is, or as it will be in `unroll` steps
+        fake = generator(torch.randn(config.batch_size, LATENT_DIM))
+        if config.unroll:
+
+            def surrogate(weights: dict[str, Tensor], real: Tensor = real, fake: Tensor = fake) -> Tensor:
+                real_logits = functional_call(discriminator, weights, real).squeeze(1)
+                return discriminator_loss(
+                    real_logits, functional_call(discriminator, weights, fake).squeeze(1), *targets
+                )
+
+            weights = unrolled(discriminator, surrogate, config.unroll, lr=0.3)
+            fake_logits = functional_call(discriminator, weights, fake).squeeze(1)
+        else:
+            fake_logits = discriminator(fake).squeeze(1)
+        loss_g = generator_loss(fake_logits, config.loss)
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+
+        if look is not None and (step == 1 or step % max(1, config.steps // 50) == 0):
+            with torch.no_grad():
+                look(step, generator, discriminator)
+    return generator, discriminator
+
+
+@torch.no_grad()
+def picture(step: int, generator: nn.Module, discriminator: nn.Module, title: str = "") -> Image.Image:
+    """One frame: the discriminator's surface in grey, 500 real points in blue, 500 generated ones in orange."""
+    points, axis = plane(81)
+    surface = discriminator(points).sigmoid().view(len(axis), len(axis))
+    rng = torch.Generator().manual_seed(0)  # the same latents in every frame
+    fake = generator(torch.randn(500, LATENT_DIM, generator=rng))
+    with torch.random.fork_rng():
+        real = ring_sample(500)
+    figure = Figure(figsize=(3.6, 3.8), dpi=80, layout="constrained")
+    plot = figure.subplots()
+    shades = plot.contourf(axis, axis, surface, levels=[i / 10 for i in range(11)], cmap="Greys_r", alpha=0.6)
+    figure.colorbar(shades, ax=plot, shrink=0.7, label="D(x)")
+    plot.scatter(real[:, 0], real[:, 1], s=3, color="tab:blue", label="real")
+    plot.scatter(fake[:, 0], fake[:, 1], s=3, color="tab:orange", label="fake")
+    covered, inside = modes_covered(fake, ring_centres(), STD)
+    plot.set_title(f"{title}step {step}: {covered} of {MODES} modes, {inside:.0%} inside", fontsize=9)
+    plot.set_aspect("equal")
+    plot.set(xlim=(-3, 3), ylim=(-3, 3))
+    plot.legend(loc="lower right", fontsize=7)
+    figure.canvas.draw()
+    return Image.fromarray(torch.tensor(figure.canvas.buffer_rgba()).numpy()).convert("RGB")  # type: ignore[attr-defined]
+
+
+def plane(n: int, reach: float = 3.0) -> tuple[Tensor, Tensor]:
+    """A grid of n × n points [n * n, 2] over the square of half-width `reach`, row by row, and its axis [n]."""
+    axis = torch.linspace(-reach, reach, n)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=1), axis
+
+
+def main(config: Config) -> None:
+    frames: list[Image.Image] = []
+    generator, _ = train(config, lambda *now: frames.append(picture(*now)))
+    with torch.no_grad():
+        covered, inside = modes_covered(generator(torch.randn(5000, LATENT_DIM)), ring_centres(), STD)
+    print(f"{covered} of {MODES} modes covered, {inside:.1%} of the samples within 3 standard deviations of one")
+    print(f"wrote {os.path.relpath(save_gif(frames, config.out, seconds_per_frame=0.12))}")
+
+
+if __name__ == "__main__":
+    command_line(main, Config)

@@ -1,0 +1,103 @@
+"""Files that a kill cannot spoil and that cannot run code when they are opened.
+
+A checkpoint (`last.ckpt`) holds all that decides the next step; `weights.safetensors` holds just what `generate.py` needs.
+Both are written beside their place and renamed, so that at every moment the last good file is there whole.
+"""
+
+import contextlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from common import UserError, require
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Write `content` to `path`, or leave `path` as it was and raise `UserError` (no permission, no space)."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # on disk before the rename: a power cut must not leave an empty file
+        os.replace(beside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the folder itself may be the problem, and is named below
+            beside.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; free some space there or choose another folder with --out"
+        ) from error
+    return path
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a checkpoint of plain types and tensors.
+
+    Raises `UserError` when the disk refuses, and when a network holds a number that is not finite: a checkpoint that
+    cannot be trained on must not take the place of one that can.
+    """
+    for name, value in content.items():
+        for key, tensor in value.items() if isinstance(value, Mapping) else ():
+            if isinstance(tensor, Tensor) and tensor.is_floating_point() and not tensor.isfinite().all():
+                raise UserError(f"{name}.{key} is not finite any more; {path} stays as it was: go on from there")
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    return write_atomically(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, chapter: str) -> dict[str, Any]:
+    """Read a checkpoint of `chapter` (a run folder stands for its `last.ckpt`); code inside a file is never run."""
+    if path.is_dir():
+        path = path / "last.ckpt"
+    require(path.is_file(), f"--resume: there is no checkpoint {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch reports a cut-off file, a foreign file and forbidden code in many ways
+        whole = zipfile.is_zipfile(path)
+        reason = "holds more than numbers and plain settings" if whole else "is cut off or is no checkpoint"
+        raise UserError(f"--resume: {path} {reason}, so it was not loaded; use another checkpoint") from error
+    found = content.get("chapter") if isinstance(content, dict) else None
+    require(found == chapter, f"--resume: {path} belongs to {found or 'another program'}, not to {chapter}")
+    return dict(content)
+
+
+def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
+    """Fill `module` from `state`; networks of other sizes get one line that says so."""
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, KeyError) as error:
+        raise UserError(
+            f"the networks in {source} have other sizes than this {type(module).__name__}; "
+            "use the settings they were trained with"
+        ) from error
+
+
+def save_weights(path: Path, module: nn.Module, settings: Mapping[str, Any]) -> Path:
+    """Write the weights of `module` and, beside them, the `settings` needed to build it again (safetensors)."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    metadata = {"settings": json.dumps(dict(settings))}
+    return write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def load_weights(path: Path, chapter: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_weights` wrote for `chapter`: the tensors and the settings."""
+    require(path.is_file(), f"there are no weights {path}; train first, or leave --weights away for the shipped ones")
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings = json.loads((file.metadata() or {}).get("settings", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} is cut off or is no safetensors file; train again or use another file") from error
+    found = settings.get("chapter")
+    require(found == chapter, f"{path} belongs to {found or 'another program'}, not to {chapter}")
+    return tensors, settings

@@ -1,0 +1,275 @@
+"""Every named data set, and loaders for your own pictures.
+
+    data = load("mnist-10k")                     # or a folder, or a zip: load("~/pictures", size=64)
+    for real, labels in batches(data, 128, seed=0, fabric=fabric): ...   # float32 [N, C, H, W] in [-1, 1], forever
+
+A data set that fits in memory is decoded once and kept as uint8; a batch is then a single indexing operation. A larger
+one is decoded by worker processes while the networks train.
+
+Shape letters: N pictures, C channels (1 grey or 3 colours), H = W = size.
+"""
+
+import difflib
+import gzip
+import itertools
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from lightning_fabric import Fabric
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms.v2 import functional as resizing
+from tqdm import tqdm
+
+from common import UserError, require
+from common.images import to_float
+
+STARTER = Path(__file__).parent / "starter"
+FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says otherwise
+MEMORY_LIMIT = 2**30  # bytes: a folder that needs more as uint8 is decoded batch by batch
+DIGITS = tuple("0123456789")
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+
+
+@dataclass(frozen=True)
+class Pictures(Dataset[Any]):
+    """A data set of square pictures; indexed by whole batches."""
+
+    name: str
+    images: "Tensor | PictureFiles"  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]; all zero where `classes` is empty
+    classes: tuple[str, ...]  # what the labels mean; empty for pictures without labels
+    note: str = ""  # what the loader left out, for the user to read
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def size(self) -> int:
+        return self.images.shape[3]
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """One whole batch: uint8 [N, C, H, W] and labels [N]."""
+        return self.images[indices], self.labels[indices]
+
+
+def data_root() -> Path:
+    """Where downloads go: the folder `data` of this repository, or what the variable GAN_DATA names."""
+    return Path(os.environ.get("GAN_DATA", Path(__file__).parent.parent / "data")).expanduser()
+
+
+def load(name_or_path: str, size: int | None = None, channels: int | None = None, split: str = "train") -> Pictures:
+    """Load a named data set, or a folder or zip of pictures.
+
+    `size` (pixels per side) and `channels` (1 or 3) default to the data's own, for a folder to 32 and 3. Pictures are cut
+    to a centred square and resized with antialiasing. `split` ("train" or "test") matters for the downloaded sets.
+    Raises `UserError` for an unknown name, a failed download, an empty folder or a file that cannot be read.
+    """
+    require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
+    require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
+    if name_or_path in NAMED:
+        return _resized(NAMED[name_or_path](split), size, channels)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir() or zipfile.is_zipfile(path):
+        return _load_files(path, size or FOLDER_SIZE, channels or 3)
+    require(
+        not path.exists(), f"--data: {path} is neither a folder nor a zip of pictures (a single file is not enough)"
+    )
+    guess = difflib.get_close_matches(name_or_path, NAMED, n=1)
+    hint = f"did you mean {guess[0]}? " if guess else ""
+    raise UserError(
+        f"--data: unknown data {name_or_path!r}; {hint}Known: {', '.join(NAMED)}, or a folder or zip of pictures"
+    )
+
+
+# ---------------------------------------------------------------------------------------------- named data sets
+
+
+def _starter(folder: str, name: str, classes: tuple[str, ...]) -> Pictures:
+    """The 10,000 test pictures of MNIST or Fashion-MNIST that come with the course (idx files, gzip)."""
+    images = gzip.decompress((STARTER / folder / "t10k-images-idx3-ubyte.gz").read_bytes())
+    labels = gzip.decompress((STARTER / folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 1, 28, 28)  # the idx header has 16 bytes here …
+    return Pictures(
+        name,
+        torch.from_numpy(pixels.copy()),
+        torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)),  # … and 8 here
+        classes,
+    )
+
+
+def _download(kind: str, name: str, folder: str, split: str) -> Pictures:
+    """A data set of torchvision, downloaded on first use."""
+    try:
+        dataset = getattr(torchvision.datasets, kind)(data_root(), train=split == "train", download=True)
+    except Exception as error:  # torchvision reports a missing network in many ways
+        raise UserError(
+            f"--data {name}: the download failed ({error}); check the network, or put the authors' files into "
+            f"{data_root() / folder}; without a network use mnist-10k or fashion-10k"
+        ) from error
+    images = torch.as_tensor(np.asarray(dataset.data))
+    images = images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images.unsqueeze(1)  # -> [N, C, H, W]
+    return Pictures(name, images, torch.as_tensor(dataset.targets).long(), tuple(dataset.classes))
+
+
+# One line a data set. Each loader takes the split and returns `Pictures` at the data's own size.
+NAMED: dict[str, Callable[[str], Pictures]] = {
+    "mnist-10k": lambda split: _starter("mnist", "mnist-10k", DIGITS),
+    "fashion-10k": lambda split: _starter("fashion_mnist", "fashion-10k", CLOTHES),
+    "mnist": lambda split: _download("MNIST", "mnist", "MNIST/raw", split),
+    "fashion-mnist": lambda split: _download("FashionMNIST", "fashion-mnist", "FashionMNIST/raw", split),
+    "cifar10": lambda split: _download("CIFAR10", "cifar10", "cifar-10-batches-py", split),
+}
+
+
+def _resized(pictures: Pictures, size: int | None, channels: int | None) -> Pictures:
+    """The same pictures at another size or number of channels (bilinear, antialiased)."""
+    images = pictures.images
+    assert isinstance(images, Tensor)
+    if channels == 1 and pictures.channels == 3:
+        images = resizing.rgb_to_grayscale(images)
+    if channels == 3 and pictures.channels == 1:
+        images = images.expand(-1, 3, -1, -1).contiguous()
+    if size is not None and size != pictures.size:
+        images = resizing.resize(images, [size, size], antialias=True)
+    return replace(pictures, images=images)
+
+
+# ------------------------------------------------------------------------------------------- your own pictures
+
+
+def read_picture(file: Any, name: str, size: int, channels: int) -> Tensor:
+    """Decode one picture of any common format to uint8 [C, size, size]; raises `UserError` that names it."""
+    try:
+        with Image.open(file) as opened:
+            picture = ImageOps.exif_transpose(opened)  # cameras store "turn me" beside the pixels
+        if picture.mode.startswith("I"):  # 16 bits a pixel: keep the upper eight
+            picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
+        if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        picture = ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
+        pixels = np.asarray(picture.convert("L"))[..., None] if channels == 1 else np.asarray(picture)
+    except Exception as error:  # Pillow raises a dozen kinds of error for broken files
+        raise UserError(
+            f"--data: cannot read the picture {name} ({error}); mend it or take it out of the folder"
+        ) from error
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Pictures in a folder or zip that look like one uint8 tensor [N, C, H, W] and are decoded when indexed."""
+
+    root: Path
+    names: tuple[str, ...]
+    size: int
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.names), self.channels, self.size, self.size
+
+    def __getitem__(self, indices: list[int]) -> Tensor:
+        if self.root.is_dir():
+            return torch.stack([self._decode(self.root / self.names[i], i) for i in indices])
+        with zipfile.ZipFile(self.root) as archive:  # opened anew: worker processes must not share one file position
+            return torch.stack([self._decode(archive.open(self.names[i]), i) for i in indices])
+
+    def _decode(self, file: Any, index: int) -> Tensor:
+        return read_picture(file, str(self.root / self.names[index]), self.size, self.channels)
+
+
+def _load_files(root: Path, size: int, channels: int) -> Pictures:
+    """The pictures below a folder or in a zip. If all lie in subfolders, the subfolders' names are their classes."""
+    if root.is_dir():
+        found = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    else:
+        found = sorted(entry.filename for entry in zipfile.ZipFile(root).infolist() if not entry.is_dir())
+    found = [name for name in found if not any(part[0] in "._" for part in Path(name).parts)]  # .DS_Store, __MACOSX
+    known = Image.registered_extensions()
+    names = tuple(name for name in found if Path(name).suffix.lower() in known)
+    endings = Counter(Path(name).suffix or "no ending" for name in found if Path(name).suffix.lower() not in known)
+    others = ", ".join(f"{count} × {ending}" for ending, count in endings.items())
+    require(bool(names), f"--data: no pictures in {root}" + (f" (only {others})" if others else ": it is empty"))
+
+    folders = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in names]
+    classes = tuple(sorted(set(folders))) if "" not in folders else ()
+    labels = torch.tensor([classes.index(folder) if classes else 0 for folder in folders])
+    note = f"left out files that are no pictures by their ending: {others}" if others else ""
+    images: Tensor | PictureFiles = PictureFiles(root, names, size, channels)
+    if len(names) * channels * size**2 <= MEMORY_LIMIT:
+        chunks = [list(range(i, min(i + 64, len(names)))) for i in range(0, len(names), 64)]
+        images = torch.cat([images[chunk] for chunk in tqdm(chunks, f"decoding {root.name}", leave=False)])
+    return Pictures(str(root), images, labels, classes, note)
+
+
+# -------------------------------------------------------------------------------------------------- batches
+
+
+@dataclass(frozen=True)
+class ShuffledOrder(Sampler[list[int]]):
+    """Endless batches of indices: each epoch is a new permutation, decided by the seed and the epoch alone.
+
+    Batch number k is therefore always the same, and resuming needs no more than k. With several processes every one draws
+    the whole batch and keeps its own share, so that their number does not change what is learned.
+    """
+
+    length: int
+    batch_size: int
+    seed: int
+    start: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches_per_epoch = self.length // self.batch_size
+        share = self.batch_size // self.world_size
+        epoch_of_order = -1
+        for number in itertools.count(self.start):
+            epoch, batch = divmod(number, batches_per_epoch)
+            if epoch != epoch_of_order:
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+                order, epoch_of_order = torch.randperm(self.length, generator=generator), epoch
+            first = batch * self.batch_size + self.rank * share
+            yield order[first : first + share].tolist()
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Collation for a data set that already returns whole batches (a named function, so that workers can find it)."""
+    return batch
+
+
+def batches(
+    data: Pictures, batch_size: int, seed: int, fabric: Fabric, start: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches on the run's device: this process's share of float32 [N, C, H, W] in [-1, 1], and labels [N].
+
+    `batch_size` counts the pictures of all processes together. `start` skips that many batches (for resuming).
+    """
+    require(batch_size <= len(data), f"--batch-size {batch_size} is more than the {len(data)} pictures of {data.name}")
+    world = fabric.world_size
+    require(batch_size % world == 0, f"--batch-size {batch_size} cannot be shared evenly by {world} processes")
+    lazy = isinstance(data.images, PictureFiles)
+    loader = DataLoader(
+        data,
+        batch_sampler=ShuffledOrder(len(data), batch_size, seed, start, fabric.global_rank, world),
+        collate_fn=_as_it_is,
+        num_workers=min(4, os.cpu_count() or 1) if lazy else 0,
+        pin_memory=fabric.device.type == "cuda",
+    )
+    for images, labels in loader:
+        yield to_float(fabric.to_device(images)), fabric.to_device(labels)

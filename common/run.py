@@ -1,0 +1,376 @@
+"""A training run around the loop: command line, devices, run folder, logs, sample grids, saving and resuming.
+
+Nothing here decides how a network learns. A chapter's loop looks like this:
+
+    fabric = run.make_fabric(config)
+    state = {"generator": generator, "opt_g": opt_g, ...}           # all that decides the next step
+    job = run.Run(config, fabric, CHAPTER, state)                    # resumes here if asked to
+    for step in job.steps():
+        ...                                                          # the method
+        if job.log_now: job.log({"loss/d": loss_d, "loss/g": loss_g})
+        if job.sample_now: job.sample("fixed_z", ema(fixed_z))
+        if job.save_now: job.save()
+    job.finish(ema, settings)
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+import tyro
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from common import UserError, images, require
+from common.checkpoint import load_checkpoint, load_state, save_checkpoint, save_weights, write_atomically
+from common.data import Pictures
+
+ROOT = Path(__file__).parent.parent
+# What may differ when a run goes on: how long, how often it is looked at, and on which machine.
+FREE_WHEN_RESUMED = {
+    "preset", "out", "resume", "max_steps", "log_every", "sample_every", "save_every", "accelerator", "devices", "num_nodes",
+    "precision", "compile",
+}  # fmt: skip
+AnyConfig = TypeVar("AnyConfig")
+
+
+class Diverged(UserError):
+    """The training itself failed: a loss is no number any more."""
+
+    exit_code = 1
+
+
+# ------------------------------------------------------------------------------------------------ command line
+
+
+@dataclass
+class Settings:
+    """The flags that mean the same in every chapter; a chapter's `Config` adds its own."""
+
+    preset: Literal["laptop", "paper"] = "laptop"  # a set of defaults; any other flag still overrides it
+    seed: int = 0  # decides the initial weights, the order of the pictures and every latent
+    out: str = ""  # folder of the run; default: runs/<chapter>/<time>
+    resume: str = ""  # a checkpoint or run folder: go on exactly where it stopped, with its settings
+    log_every: int = 10  # steps between two points of the curves
+    sample_every: int = 100  # steps between two sample grids
+    save_every: int = 500  # steps between two checkpoints
+    accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
+    devices: int = 1  # processes on this machine, one for each GPU
+    num_nodes: int = 1  # machines
+    precision: str = "auto"  # auto: bf16-mixed where the processor computes it natively, else 32-true
+    compile: bool = False  # hand the networks to torch.compile
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "sample_every", "save_every", "devices", "num_nodes"):
+            require(
+                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
+            )
+        require(0 <= self.seed < 2**31, f"--seed must lie between 0 and {2**31 - 1}, not {self.seed}")
+
+
+def command_line(
+    function: Callable[[Any], Any], config: type[Any], chapter: str = "", presets: Mapping[str, Any] | None = None
+) -> None:
+    """Parse the command line into `config` and call `function` with it.
+
+    The defaults are those of the class, of `--preset`, or of the run that `--resume` names; every flag overrides them. What
+    the user can mend is reported in one line, with exit code 2 and without a traceback.
+    """
+    try:
+        default = None
+        if presets is not None:
+            first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+            first.add_argument("--preset", default="laptop")
+            first.add_argument("--resume", default="")
+            known, _ = first.parse_known_args()
+            default = presets.get(known.preset)  # an unknown preset is reported by tyro below
+            if known.resume:
+                default = _config_of(Path(known.resume), chapter, config)
+        function(tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,)))
+    except UserError as error:
+        _stop(f"error: {error}", error.exit_code)
+    except torch.OutOfMemoryError:
+        _stop("error: the device is out of memory: lower --batch-size, --size or the width of the networks", 2)
+    except KeyboardInterrupt:
+        _stop("stopped before there was anything to save", 130)
+
+
+def _config_of(path: Path, chapter: str, config: type[AnyConfig]) -> AnyConfig:
+    """The settings of the run that is resumed; it goes on in its own folder, also when that was moved."""
+    saved = load_checkpoint(path, chapter)["config"]
+    folder = path if path.is_dir() else path.parent
+    known = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    return config(**{key: value for key, value in saved.items() if key in known} | {"out": str(folder)})
+
+
+@rank_zero_only
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _stop(message: str, code: int) -> None:
+    _say(message)
+    sys.exit(code)
+
+
+# ---------------------------------------------------------------------------------------------------- devices
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware; elsewhere bf16 is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+    return False
+
+
+def make_fabric(settings: Settings) -> Fabric:
+    """Lightning Fabric for the wanted devices and precision, launched and seeded."""
+    processes = settings.devices * settings.num_nodes
+    # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
+    strategy = DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto"
+    try:
+        devices = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
+        precision = settings.precision
+        if precision == "auto":
+            precision = (
+                "bf16-mixed" if native_bf16(Fabric(accelerator=settings.accelerator, devices=1).device) else "32-true"
+            )
+        fabric = Fabric(strategy=strategy, precision=precision, **devices)  # type: ignore[arg-type]
+    except Exception as error:  # Fabric uses many kinds of error; all are about these flags
+        message = str(error).split(". ")[0].replace("\n", " ")
+        raise UserError(
+            f"--accelerator, --devices, --num-nodes or --precision do not fit this machine: {message}"
+        ) from error
+    fabric.launch()
+    torch.manual_seed(settings.seed)
+    return fabric
+
+
+@contextlib.contextmanager
+def frozen(fabric: Fabric, network: Any) -> Iterator[None]:
+    """Forward passes through a network that is not to learn: no gradients of its weights are computed or exchanged."""
+    network.requires_grad_(False)
+    with fabric.no_backward_sync(network, enabled=fabric.world_size > 1):
+        yield
+    network.requires_grad_(True)
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of `network`, buffers included; call `update_parameters(network)` after each step.
+
+    In the first steps the average forgets faster, min(decay, (1 + n) / (10 + n)), so that early samples are not those of
+    the untrained network.
+    """
+
+    def average(old: Tensor, new: Tensor, n: Tensor) -> Tensor:
+        if not old.is_floating_point():  # BatchNorm's counter of batches
+            return new
+        keep = ((1 + n) / (10 + n)).clamp(max=decay).to(old.dtype)
+        return torch.lerp(new, old, keep)
+
+    return AveragedModel(network, avg_fn=average, use_buffers=True)  # type: ignore[arg-type]
+
+
+def parameters(network: nn.Module) -> int:
+    """The number of trainable numbers in a network."""
+    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+
+
+# ---------------------------------------------------------------------------------------------------- the run
+
+
+class Run:
+    """One training run: what it writes, when, and how it goes on after a stop. Only process 0 writes.
+
+    `state` maps names to everything with a `state_dict` that decides the next step. With `config.resume` it is filled from
+    the checkpoint, and the random states with it, so that the next step is the one that would have come.
+    """
+
+    def __init__(self, config: Any, fabric: Fabric, chapter: str, state: Mapping[str, Any]) -> None:
+        self.config, self.fabric, self.chapter, self.state = config, fabric, chapter, state
+        self.step = 0
+        self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
+        self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
+        name = time.strftime("%Y-%m-%d_%H-%M-%S")
+        self.folder = Path(config.out).expanduser() if config.out else ROOT / "runs" / chapter / name
+        self._interrupted = self._stopping = False
+        self._started = time.perf_counter()
+        self._writer: SummaryWriter | None = None
+        torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
+        if config.resume:
+            self._load(Path(config.resume))
+        elif config.max_steps > 0:
+            taken = (self.folder / "last.ckpt").exists()
+            require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
+
+    def describe(self, data: Pictures, networks: Mapping[str, nn.Module]) -> None:
+        """Print what is about to happen, and open the run folder."""
+        precision = self.fabric.strategy.precision.precision
+        shape = f"{data.channels}×{data.size}×{data.size}"
+        if self.fabric.is_global_zero:
+            print(f"data       {data.name}: {len(data):,} pictures, {shape}" + (f"; {data.note}" if data.note else ""))
+            print(f"device     {self.fabric.device}, {self.fabric.world_size} process(es), precision {precision}")
+            for name, network in networks.items():
+                print(f"{name:<14} {parameters(network):,} parameters")
+            if self.step < self.config.max_steps:
+                write_atomically(self.folder / "config.json", dumps(dataclasses.asdict(self.config), indent=1).encode())
+                self._writer = SummaryWriter(str(self.folder), purge_step=self.step + 1)
+                print(f"writing to {os.path.relpath(self.folder)}", flush=True)
+        if self.config.compile:
+            for network in networks.values():
+                network.compile()
+
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal numbers for the whole batch, of which this process gets its share [shape[0] / world, ...]."""
+        whole = torch.randn(*shape, generator=self.latents)
+        return self.fabric.to_device(whole.chunk(self.fabric.world_size)[self.fabric.global_rank])
+
+    def steps(self) -> Iterator[int]:
+        """Count the steps from where the run stands; Ctrl-C or a polite kill lets the step end and saves first."""
+        total = self.config.max_steps
+        previous = {number: self._catch(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        quiet = None if self.fabric.is_global_zero else True  # None: a bar on a terminal, none in a file or notebook
+        self._bar = tqdm(total=total, initial=self.step, unit="step", disable=quiet)
+        try:
+            while self.step < total:
+                self.step += 1
+                self._stopping = self._anybody_interrupted()
+                yield self.step
+                self._bar.update()
+                if self._stopping:
+                    self._bar.close()
+                    self._close()
+                    _stop(f"stopped at step {self.step}; go on with --resume {os.path.relpath(self.folder)}", 130)
+        finally:
+            self._bar.close()
+            for number, handler in previous.items():
+                with contextlib.suppress(ValueError):  # not the main thread: nothing was caught either
+                    signal.signal(number, handler)
+
+    def _catch(self, number: int) -> Any:
+        try:
+            return signal.signal(number, lambda *_: setattr(self, "_interrupted", True))
+        except ValueError:
+            return None
+
+    def _anybody_interrupted(self) -> bool:
+        """All processes must stop at the same step."""
+        if self.fabric.world_size == 1:
+            return self._interrupted
+        return bool(self.fabric.strategy.reduce_boolean_decision(self._interrupted, all=False))  # type: ignore[attr-defined]
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.config.max_steps or self._stopping
+
+    @property
+    def log_now(self) -> bool:
+        return self._due(self.config.log_every)
+
+    @property
+    def sample_now(self) -> bool:
+        return self._due(self.config.sample_every)
+
+    @property
+    def save_now(self) -> bool:
+        return self._due(self.config.save_every)
+
+    def log(self, scalars: Mapping[str, Tensor | float]) -> None:
+        """Write one point of every curve; raise `Diverged` when one of them is not finite."""
+        values = {tag: torch.as_tensor(value).item() for tag, value in scalars.items()}
+        for tag, value in values.items():
+            if not math.isfinite(value):
+                last = self.folder / "last.ckpt"
+                good = f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
+                raise Diverged(
+                    f"{tag} is {value} at step {self.step}: usually a learning rate that is too high, or half precision "
+                    f"(try --precision 32-true); {good}"
+                )
+        for tag, value in {"step": self.step, **values}.items():
+            self.history.setdefault(tag, []).append(value)
+        self._bar.set_postfix({tag: f"{value:.3f}" for tag, value in values.items() if tag.startswith("loss/")})
+        if self._writer:
+            for tag, value in values.items():
+                self._writer.add_scalar(tag, value, self.step)
+
+    def sample(self, tag: str, pictures: Tensor, columns: int = 8) -> None:
+        """Write a grid of float [N, C, H, W] in [-1, 1] to `samples/` and to TensorBoard."""
+        if self._writer:
+            images.save_picture(images.grid(pictures, columns), self.folder / "samples" / f"step_{self.step:06d}.png")
+            self._writer.add_images(f"samples/{tag}", images.to_uint8(pictures), self.step)
+
+    def save(self) -> None:
+        """Write `last.ckpt`: everything that decides the next step."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.fabric.device.type != "cpu":
+            random[self.fabric.device.type] = torch.get_device_module(self.fabric.device).get_rng_state()
+        for name, own in random.items():  # [world, numbers]: each process goes on with its own
+            everybodys = torch.as_tensor(self.fabric.all_gather(own))
+            random[name] = everybodys.reshape(-1, own.numel()).cpu()
+        if self.fabric.is_global_zero:
+            content = {"chapter": self.chapter, "config": dataclasses.asdict(self.config), "step": self.step}
+            content |= {"history": self.history, "random": random, "latents": self.latents.get_state()}
+            content |= {name: part.state_dict() for name, part in self.state.items()}
+            save_checkpoint(self.folder / "last.ckpt", content)
+
+    def _load(self, path: Path) -> None:
+        content = load_checkpoint(path, self.chapter)
+        settings = dataclasses.asdict(self.config)
+        changed = [
+            f"--{name.replace('_', '-')}"
+            for name, value in content["config"].items()
+            if name in settings and name not in FREE_WHEN_RESUMED and settings[name] != value
+        ]
+        require(not changed, f"{', '.join(changed)} cannot be changed by --resume: a run goes on with its own settings")
+        for name, part in self.state.items():
+            if isinstance(part, nn.Module):
+                load_state(part, content[name], str(path))
+            else:
+                part.load_state_dict(content[name])
+        self.step, self.history = content["step"], content["history"]
+        self.latents.set_state(content["latents"])
+        for name, states in content["random"].items():
+            if name == "cpu":
+                torch.set_rng_state(states[self.fabric.global_rank % len(states)])
+            elif name == self.fabric.device.type:
+                device = torch.get_device_module(self.fabric.device)
+                device.set_rng_state(states[self.fabric.global_rank % len(states)])
+
+    def finish(self, network: nn.Module, settings: Mapping[str, Any]) -> Path:
+        """Write the weights that `generate.py` reads, the curves as numbers and as a picture; say where they are."""
+        if self.fabric.is_global_zero and self.config.max_steps > 0:
+            from common.notebook import plot_curves  # matplotlib takes a second to load: not before training
+
+            settings = {"chapter": self.chapter, "step": self.step, **settings}
+            save_weights(self.folder / "weights.safetensors", network, settings)
+            write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
+            figure = plot_curves(self.history)
+            figure.savefig(self.folder / "curves.png", dpi=80)
+            minutes = (time.perf_counter() - self._started) / 60
+            print(
+                f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {os.path.relpath(self.folder)}"
+            )
+        self._close()
+        return self.folder
+
+    def _close(self) -> None:
+        if self._writer:
+            self._writer.close()

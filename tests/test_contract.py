@@ -1,0 +1,192 @@
+"""What every chapter promises: its files and sections, its size, and that its README tells the truth about the code."""
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHAPTERS, ROOT
+
+Script = Callable[..., tuple[int, str, str]]
+SECTIONS = [
+    "The problem", "The idea", "The mathematics", "A tour of the code", "What changed", "Run it", "Results",
+    "What goes wrong", "Exercises", "References",
+]  # fmt: skip
+# Lines of code files at most; CONTRIBUTING.md says why they are what they are.
+BUDGETS = {"01": {"model.py": 110, "train.py": 215, "generate.py": 125}}
+DEFAULT_BUDGET = {"model.py": 350, "train.py": 320, "generate.py": 150}
+COMMON_BUDGET = 1300
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_has_its_files_and_sections(chapter: str) -> None:
+    folder = ROOT / chapter
+    for name in ("README.md", f"{chapter[3:]}.ipynb", "model.py", "train.py", "generate.py", "weights.safetensors"):
+        assert (folder / name).is_file(), name
+    assert (folder / "weights.safetensors").stat().st_size < 8 * 2**20
+    headings = re.findall(r"^## (.+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert [heading for heading in headings if heading in SECTIONS] == SECTIONS
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_line_budgets(chapter: str) -> None:
+    for name, most in BUDGETS.get(chapter[:2], DEFAULT_BUDGET).items():
+        lines = len((ROOT / chapter / name).read_text().splitlines())
+        assert lines <= most, f"{chapter}/{name} has {lines} lines, the budget is {most}"
+
+
+def test_common_stays_thin() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in ROOT.glob("common/*.py")) <= COMMON_BUDGET
+
+
+def imports(path: Path) -> set[str]:
+    """The names of all modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_chapters_stand_alone(chapter: str) -> None:
+    """A chapter imports its own files, common and libraries: never another chapter, never the tests."""
+    for path in (ROOT / chapter).glob("*.py"):
+        own = {file.stem for file in path.parent.glob("*.py")}
+        neighbours = {file.stem for file in ROOT.glob("[0-9][0-9]_*/*.py")} - own
+        assert not {name.split(".")[0] for name in imports(path)} & (neighbours | {"tests"})
+        inserted = [line for line in path.read_text().splitlines() if "sys.path" in line]
+        assert all("parents[1]" in line for line in inserted), "only the repository root is put on the path"
+
+
+def test_common_defines_no_layer_and_no_loss() -> None:
+    modules = {}
+    for path in ROOT.glob("common/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any("Module" in ast.unparse(base) for base in node.bases):
+                modules[node.name] = path.name
+    assert modules == {"Classifier": "classifier.py"}  # the frozen feature network of the scores
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("common/*.py"), *ROOT.glob("[0-9][0-9]_*/*.py")]), ids=lambda p: p.name
+)
+def test_importing_a_module_does_nothing(path: Path) -> None:
+    """At the top of a file there are only definitions, imports, constants, and the path line."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Expr):
+            text = ast.unparse(node)
+            assert isinstance(node.value, ast.Constant) or text.startswith("sys.path.insert"), text
+        elif isinstance(node, ast.If):
+            assert "__main__" in ast.unparse(node.test)
+        else:
+            allowed = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+            assert isinstance(node, allowed), ast.unparse(node)
+
+
+def test_public_functions_are_documented_and_typed() -> None:
+    for path in [*ROOT.glob("common/*.py"), *ROOT.glob("[0-9][0-9]_*/*.py")]:
+        for node in ast.parse(path.read_text()).body:
+            if (
+                isinstance(node, ast.FunctionDef | ast.ClassDef)
+                and not node.name.startswith("_")
+                and node.name != "main"
+            ):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+            if isinstance(node, ast.FunctionDef):
+                assert node.returns is not None, f"{path.name}: {node.name}"
+
+
+# ---------------------------------------------------------------------------------------------------- documents
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.parent.name)
+def test_links_and_names_resolve(document: Path) -> None:
+    """Relative links lead somewhere, and [`name`](file.py) is defined in that file."""
+    text = document.read_text()
+    for label, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", text):
+        if target.startswith(("http", "#")):
+            continue
+        file = document.parent / target.split("#")[0]
+        assert file.exists(), f"{document}: {target}"
+        name = re.fullmatch(r"`(\w+)`", label)
+        if name and file.suffix == ".py":
+            defined = {
+                node.name
+                for node in ast.walk(ast.parse(file.read_text()))
+                if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            }
+            assert name[1] in defined, f"{document}: {name[1]} is not in {target}"
+    for image in re.findall(r'<img src="([^"]+)"', text):
+        assert (document.parent / image).exists(), image
+
+
+def commands(document: Path) -> list[str]:
+    """The lines that a README tells the learner to run."""
+    blocks = re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL)
+    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.split("#")[0].strip()]
+
+
+PYTHON = [
+    (document, command)
+    for document in DOCUMENTS
+    for command in commands(document)
+    if re.match(r"python [0-9]", command)
+]
+
+
+@pytest.mark.parametrize(("document", "command"), PYTHON, ids=[command for _, command in PYTHON])
+def test_readme_commands_run_as_written(document: Path, command: str, script: Script, tmp_path: Path) -> None:
+    """Every command of a README, word for word, with only its length, folder and own data replaced."""
+    path, *arguments = shlex.split(command)[1:]
+    if "--resume" in arguments or "--weights" in arguments or "--num-nodes" in command or "--devices" in arguments:
+        pytest.skip("needs a run or a machine of the learner's; tests/test_run.py runs this flag")
+    if "my_pictures" in command:
+        pytest.skip("needs pictures of the learner's; tests/test_run.py has some")
+    if path.endswith("train.py"):
+        arguments += ["--max-steps", "2", "--out", str(tmp_path / "run")]
+        arguments += ["--data", "mnist-10k"] if "paper" in arguments or "mnist" in arguments else []
+    elif path.endswith("ring.py"):
+        arguments += ["--steps", "2", "--out", str(tmp_path / "ring.gif")]
+    else:
+        arguments += ["--out", str(tmp_path)] + (["--num", "1000"] if "--score" in arguments else [])
+    code, _, errors = script(path, *arguments)
+    assert code == 0, errors
+
+
+# ---------------------------------------------------------------------------------------------------- notebooks
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_notebooks_are_executed_and_their_solutions_are_hidden(chapter: str) -> None:
+    notebook = json.loads((ROOT / chapter / f"{chapter[3:]}.ipynb").read_text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    counts = [cell["execution_count"] for cell in code]
+    assert counts == list(range(1, len(code) + 1)), "execute the notebook from top to bottom: see CONTRIBUTING.md"
+    assert not any(output["output_type"] == "error" for cell in code for output in cell["outputs"])
+    sources = ["".join(cell["source"]) for cell in code]
+    exercises = sum("answer = ..." in source for source in sources)
+    solutions = [cell for cell in code if "".join(cell["source"]).startswith("# @title Solution")]
+    assert exercises >= 4 and len(solutions) == exercises
+    for cell in solutions:
+        assert cell["metadata"]["jupyter"]["source_hidden"] is True
+        said = "".join("".join(output.get("text", "")) for output in cell["outputs"])
+        assert "right" in said.splitlines() and "not yet" not in said
+    ignored = sum("NBVAL_IGNORE_OUTPUT" in source for source in sources)
+    assert ignored <= len(code) // 4, "as little as possible is ignored"
+
+
+def test_nothing_names_a_private_place() -> None:
+    """No registry, and no path of the machine that something was made on."""
+    for path in [*DOCUMENTS, *ROOT.glob("**/*.py"), *ROOT.glob("[0-9][0-9]_*/*.ipynb")]:
+        if ".venv" in path.parts or "runs" in path.parts:
+            continue
+        text = path.read_text().replace("/no/such", "")
+        assert not re.search(r"(?<![\w.])/(root|work|home/\w+|Users/\w+)/", text), path

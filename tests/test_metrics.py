@@ -1,0 +1,164 @@
+"""The scores against results computed another way."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from common import UserError, data, metrics
+from common.classifier import FEATURES, embed
+
+
+@pytest.fixture(scope="module", params=["mnist-10k", "fashion-10k"])
+def stick(request: pytest.FixtureRequest) -> metrics.Yardstick:
+    return metrics.yardstick(request.param)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Tensor:
+    images = data.load("mnist-10k").images
+    assert isinstance(images, Tensor)
+    return images
+
+
+def test_the_classifiers_are_as_good_as_promised(stick: metrics.Yardstick) -> None:
+    family = stick.network_id.split("-cnn64")[0]
+    labels = data.load({"mnist": "mnist-10k", "fashion-mnist": "fashion-10k"}[family]).labels
+    _, logits = embed(stick.network, stick.held_out)
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    assert accuracy >= {"mnist": 0.992, "fashion-mnist": 0.92}[family]
+
+
+def test_files_are_small_and_pinned() -> None:
+    for name, hashes in metrics.PINNED.items():
+        for file, sha256 in zip((f"{name}.safetensors", f"{name}-reference.safetensors"), hashes, strict=True):
+            content = (FEATURES / file).read_bytes()
+            assert len(content) < 2**20
+            assert hashlib.sha256(content).hexdigest() == sha256
+
+
+def test_a_changed_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "mnist-cnn64-v1.safetensors"
+    changed = bytearray((FEATURES / name).read_bytes())
+    changed[-1] ^= 1
+    (tmp_path / name).write_bytes(bytes(changed))
+    monkeypatch.setattr(metrics, "FEATURES", tmp_path)
+    with pytest.raises(UserError, match="not the file that the scores were defined with"):
+        metrics._read_pinned(name, metrics.PINNED["mnist-cnn64-v1"][0])
+
+
+def test_features_are_linear_standardised_and_alive(stick: metrics.Yardstick) -> None:
+    features, _ = embed(stick.network, stick.held_out)
+    assert features.shape == (10_000, 64)
+    assert features.mean(0).abs().max() < 0.2 and ((features.std(0) - 1).abs() < 0.2).all()
+    assert (features < 0).float().mean(0).min() > 0.05  # a ReLU embedding would have none below zero
+
+
+def test_fcd_of_gaussians_is_the_closed_form() -> None:
+    """Commuting covariances: the distance is |m1 - m2|^2 + sum (s1 - s2)^2 over the axes."""
+    rng = np.random.default_rng(0)
+    raw = rng.standard_normal((4000, 5))
+    raw = (raw - raw.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(raw.T))).T  # exactly mean 0, covariance 1
+    scale, shift = np.array([1.0, 2.0, 0.5, 1.5, 3.0]), np.array([1.0, 0.0, -1.0, 0.5, 0.0])
+    features = torch.from_numpy(raw * scale + shift)
+    other = np.array([2.0, 2.0, 1.0, 1.0, 1.0])
+    found = metrics.fcd(features, torch.zeros(5, dtype=torch.float64), torch.from_numpy(np.diag(other**2)))
+    assert found == pytest.approx((shift**2).sum() + ((scale - other) ** 2).sum(), rel=1e-4)
+
+
+def test_floor_order_and_halves(stick: metrics.Yardstick) -> None:
+    order = torch.randperm(10_000, generator=torch.Generator().manual_seed(0))
+    first, second = stick.held_out[order[:5000]], stick.held_out[order[5000:]]
+    real = metrics.score(first, stick)
+    assert real.fcd < 0.6
+    halves = [embed(stick.network, half)[0] for half in (first, second)]
+    assert metrics.fcd(halves[0], *metrics._statistics(halves[1])) < 0.6
+    assert abs(real.kcd) < 0.02
+    blurred = metrics.score(gaussian_blur(first, [5, 5], [1.0, 1.0]), stick)
+    noise = metrics.score(torch.randint(0, 256, (1000, 1, 28, 28), dtype=torch.uint8), stick)
+    assert real.fcd < blurred.fcd < noise.fcd
+    assert real.precision > 0.6 and real.recall > 0.6
+    assert noise.recall < 0.05
+
+
+def test_missing_classes_cost_recall_and_distance(digits: Tensor) -> None:
+    stick = metrics.yardstick("mnist-10k")
+    labels = data.load("mnist-10k").labels
+    half = metrics.score(digits[labels < 5][:5000], stick)
+    assert half.recall < 0.65 and half.fcd > 5
+    assert sum(half.class_shares[5:]) < 0.01
+    assert half.cs < 5.2
+
+
+def test_kernel_distance_against_its_definition(digits: Tensor) -> None:
+    """One subset that is the whole set: the unbiased MMD with kernel (x.y / 64 + 1)^3, by plain loops over matrices."""
+    stick = metrics.yardstick("mnist-10k")
+    x = embed(stick.network, gaussian_blur(digits[:500], [5, 5]))[0].double().numpy()
+    y = stick.sample[:500].double().numpy()
+    k = [(a @ b.T / 64 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))]
+    off = [(m.sum() - np.trace(m)) / (500 * 499) for m in k[:2]]
+    expected = off[0] + off[1] - 2 * k[2].mean()
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    found = kid_features_to_metric(
+        torch.from_numpy(x), torch.from_numpy(y), kid_subsets=1, kid_subset_size=500, verbose=False
+    )
+    assert found["kernel_inception_distance_mean"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_scores_refuse_floats_other_sizes_and_few_pictures(digits: Tensor) -> None:
+    stick = metrics.yardstick("mnist-10k")
+    with pytest.raises(UserError, match="uint8"):
+        metrics.score(torch.rand(1000, 1, 28, 28), stick)
+    with pytest.raises(UserError, match="28×28"):
+        metrics.score(torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), stick)
+    with pytest.raises(UserError, match="at least 1,000"):
+        metrics.score(digits[:500], stick)
+    with pytest.raises(UserError, match="at most 10,000"):
+        metrics.report(digits.repeat(2, 1, 1, 1), stick)
+    with pytest.raises(UserError, match="no classifier for the pictures of cifar10"):
+        metrics.yardstick("cifar10")
+
+
+def test_the_reference_is_never_the_training_set() -> None:
+    assert metrics.yardstick("mnist-10k").reference == "60,000 training pictures"  # mnist-10k are MNIST's test digits
+
+
+def test_the_inception_path_names_the_missing_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Tensor
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(
+        UserError, match=r"weights-inception-2015-12-05-6726825d.pth is not in .*leave --inception away"
+    ):
+        metrics.inception_report(digits[:1000], digits)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / metrics.INCEPTION_FILE).write_bytes(b"no network")
+    with pytest.raises(UserError, match="is damaged"):
+        metrics.inception_report(digits[:1000], digits)
+
+
+def test_nearest_finds_the_picture_itself_and_the_closest_otherwise(digits: Tensor) -> None:
+    assert metrics.nearest(digits[5:8], digits[:100]).tolist() == [5, 6, 7]
+    changed = digits[5:8].clone()
+    changed[:, 0, :3] += 9
+    assert metrics.nearest(changed, digits[:100]).tolist() == [5, 6, 7]
+
+
+def test_modes_are_counted() -> None:
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = torch.cat(
+        [torch.zeros(60, 2), torch.tensor([[10.0, 0.29]]).repeat(30, 1), torch.tensor([[10.0, 0.31]]).repeat(10, 1)]
+    )
+    covered, inside = metrics.modes_covered(points, centres, std=0.1)
+    assert (covered, inside) == (2, 0.9)
+    assert metrics.modes_covered(points[:60], centres, std=0.1) == (1, 1.0)
+
+
+def test_correlation() -> None:
+    assert metrics.correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
+    assert metrics.correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)

@@ -1,0 +1,345 @@
+"""Training as a learner runs it: what is written, what wrong input gets, and what survives a stop."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from common import checkpoint, data, run
+from tests.conftest import same, start
+
+Script = Callable[..., tuple[int, str, str]]
+TRAIN = "01_basic_gan/train.py"
+SMALL = [
+    "--generator-hidden",
+    16,
+    "--discriminator-hidden",
+    16,
+    "--batch-size",
+    16,
+    "--log-every",
+    1,
+    "--accelerator",
+    "cpu",
+]
+
+
+def test_a_run_writes_everything_and_says_where(script: Script, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, printed, _ = script(TRAIN, *SMALL, "--max-steps", 7, "--sample-every", 3, "--out", out)
+    assert code == 0
+    assert "mnist-10k: 10,000 pictures, 1×28×28" in printed and "parameters" in printed and "run" in printed
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    grids = {f"samples/step_{step:06d}.png" for step in (3, 6, 7)}
+    assert {"config.json", "last.ckpt", "weights.safetensors", "metrics.json", "curves.png"} | grids <= files
+    assert any("tfevents" in name for name in files)
+    history = json.loads((out / "metrics.json").read_text())
+    assert history["step"] == list(range(1, 8))
+    assert set(history) == {"step", "loss/d", "loss/g", "prob/real", "prob/fake_before", "prob/fake_after"}
+    assert json.loads((out / "config.json").read_text())["batch_size"] == 16
+    assert Image.open(out / "samples" / "step_000003.png").size == (8 * 30 + 2, 8 * 30 + 2)
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out))
+    events.Reload()
+    assert [point.step for point in events.Scalars("loss/d")] == list(range(1, 8))
+    assert events.Scalars("prob/real")[2].value == pytest.approx(history["prob/real"][2])
+
+
+def test_max_steps_0_of_the_paper_preset_shows_sizes_and_writes_nothing(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    code, printed, _ = script(TRAIN, "--preset", "paper", "--max-steps", 0, "--data", "mnist-10k")
+    assert code == 0
+    assert "2,503,984 parameters" in printed and "1,231,441 parameters" in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_paper_preset_trains_and_flags_override_it(script: Script, tmp_path: Path) -> None:
+    code, _, _ = script(
+        TRAIN, "--preset", "paper", "--data", "mnist-10k", "--max-steps", 2, "--lr-g", 0.05, "--out", tmp_path / "a"
+    )
+    assert code == 0
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert (config["maxout_pieces"], config["optimizer"], config["lr_g"], config["lr_d"]) == (5, "sgd", 0.05, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--data", "mnist-10"], "did you mean mnist-10k"),
+        (["--data", "/no/such/folder"], "unknown data"),
+        (["--batch-size", -4], "--batch-size must be at least 2"),
+        (["--batch-size", 20000], "--batch-size 20000 is more than the 10,000 pictures"),
+        (["--max-steps", -1], "--max-steps must not be negative"),
+        (["--lr-g", 0], "learning rates must be above 0"),
+        (["--lr-d", "nan"], "learning rates must be above 0"),
+        (["--dropout", 1.5], "--dropout must be at least 0 and below 1"),
+        (["--label-flip", -0.1], "--label-flip must be at least 0"),
+        (["--log-every", 0], "--log-every must be at least 1"),
+        (["--latent-dim", 0], "--latent-dim must be at least 1"),
+        (["--seed", -1], "--seed must lie between"),
+        (["--generator-hidden", 16, 0], "hidden widths"),
+        (["--size", 1], "--size must be at least 4"),
+        (["--channels", 2], "--channels must be 1"),
+        (["--devices", 0], "--devices must be at least 1"),
+        (["--accelerator", "abacus"], "--accelerator"),
+        (["--precision", "12"], "--precision"),
+        (["--resume", "/no/such/run"], "there is no checkpoint"),
+    ],
+)
+def test_wrong_input_gets_one_line_and_exit_code_2(
+    script: Script, tmp_path: Path, arguments: list[object], expected: str
+) -> None:
+    code, _, errors = script(TRAIN, "--max-steps", 3, "--out", tmp_path / "run", *arguments)
+    message = errors.strip().splitlines()[-1]
+    assert code == 2
+    assert message.startswith("error: ") and expected in message
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--batch-size", "many"], ["--preset", "papre"], ["--los", "saturating", "--nonsense"]]
+)
+def test_a_mistyped_flag_is_named(script: Script, arguments: list[object]) -> None:
+    code, printed, errors = script(TRAIN, *arguments)
+    assert code == 2
+    assert "Traceback" not in errors
+    assert str(arguments[0]) in printed + errors
+
+
+def test_a_folder_with_one_broken_file_is_named(script: Script, tmp_path: Path) -> None:
+    for i in range(20):
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{i}.png")
+    (tmp_path / "7.png").write_bytes((tmp_path / "7.png").read_bytes()[:40])
+    code, _, errors = script(TRAIN, "--data", tmp_path, "--out", tmp_path / "run", "--max-steps", 2)
+    assert code == 2 and "7.png" in errors.splitlines()[-1]
+
+
+def test_own_colour_pictures_train_and_generate(script: Script, tmp_path: Path) -> None:
+    for i in range(20):
+        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
+    code, _, _ = script(TRAIN, *SMALL, "--data", tmp_path, "--size", 16, "--max-steps", 2, "--out", tmp_path / "run")
+    assert code == 0
+    weights = tmp_path / "run" / "weights.safetensors"
+    code, _, _ = script("01_basic_gan/generate.py", "--weights", weights, "--neighbours", "--out", tmp_path / "made")
+    assert code == 0
+    assert Image.open(tmp_path / "made" / "neighbours.png").size == ((16 * 18 + 2) * 2, (2 * 18 + 2) * 2)
+    code, _, errors = script("01_basic_gan/generate.py", "--weights", weights, "--score", "--out", tmp_path / "made")
+    assert code == 2 and "no classifier for the pictures" in errors
+
+
+def test_unwritable_output_is_named(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / "file" / "run")
+    assert code == 2
+    assert errors.splitlines()[-1].startswith("error: cannot write") and "--out" in errors.splitlines()[-1]
+
+
+def test_a_disk_that_fills_up_ends_in_one_line(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.replace
+
+    def full(source: object, target: object) -> None:
+        if str(target).endswith("last.ckpt"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "replace", full)
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / "run")
+    assert code == 2
+    assert "No space left on device" in errors.splitlines()[-1]
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_run_is_not_overwritten_and_strangers_are_not_resumed(script: Script, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert script(TRAIN, *SMALL, "--max-steps", 2, "--out", out)[0] == 0
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", out)
+    assert code == 2 and "holds a run: go on with --resume" in errors
+    code, _, errors = script(TRAIN, "--resume", out, "--latent-dim", 50, "--max-steps", 4)
+    assert code == 2 and "--latent-dim cannot be changed by --resume" in errors
+    content = checkpoint.load_checkpoint(out, "01_basic_gan") | {"chapter": "08_stylegan"}
+    torch.save(content, tmp_path / "other.ckpt")
+    code, _, errors = script(TRAIN, "--resume", tmp_path / "other.ckpt")
+    assert code == 2 and "belongs to 08_stylegan, not to 01_basic_gan" in errors
+
+
+def test_resume_takes_the_settings_of_the_run_also_where_it_was_moved(script: Script, tmp_path: Path) -> None:
+    out, moved = tmp_path / "run", tmp_path / "moved"
+    assert script(TRAIN, *SMALL, "--max-steps", 3, "--lr-g", 0.01, "--out", out)[0] == 0
+    shutil.move(out, moved)
+    assert script(TRAIN, "--resume", moved, "--max-steps", 5)[0] == 0
+    assert not out.exists()
+    config = json.loads((moved / "config.json").read_text())
+    assert (config["lr_g"], config["batch_size"]) == (0.01, 16)
+    assert checkpoint.load_checkpoint(moved, "01_basic_gan")["step"] == 5
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_the_causes(script: Script, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, _, errors = script(
+        TRAIN,
+        *SMALL,
+        "--optimizer",
+        "sgd",
+        "--lr-g",
+        1e30,
+        "--lr-d",
+        1e30,
+        "--max-steps",
+        50,
+        "--save-every",
+        1,
+        "--out",
+        out,
+    )
+    message = errors.splitlines()[-1]
+    assert code in (1, 2)
+    assert "learning rate" in message or "not finite" in message
+    assert "last.ckpt" in message or "no checkpoint yet" in message
+    if (out / "last.ckpt").exists():
+        kept = checkpoint.load_checkpoint(out, "01_basic_gan")
+        assert all(tensor.isfinite().all() for tensor in kept["generator"].values())
+
+
+@pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path: Path, polite: signal.Signals) -> None:
+    out = tmp_path / "run"
+    process = start(TRAIN, *SMALL, "--max-steps", 10**6, "--sample-every", 20, "--save-every", 10**5, "--out", out)
+    wait_for(lambda: (out / "samples" / "step_000020.png").exists())
+    process.send_signal(polite)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with --resume" in errors.splitlines()[-1] and "Traceback" not in errors
+    assert checkpoint.load_checkpoint(out, "01_basic_gan")["step"] >= 20
+
+
+def test_kill_9_at_random_moments_loses_nothing(script: Script, tmp_path: Path) -> None:
+    """Killed three times and resumed, a run ends with the weights of one that was never touched, bit for bit."""
+    out, settings = tmp_path / "killed", [*SMALL, "--save-every", 1, "--sample-every", 10**6]
+    rng, resume = random.Random(0), ["--out", out]
+    for _ in range(3):
+        before = saved_step(out)
+        process = start(TRAIN, *settings, "--max-steps", 10**6, *resume)
+        wait_for(lambda before=before: saved_step(out) > before + 5)  # type: ignore[misc]
+        time.sleep(rng.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+        resume = ["--resume", out]
+    steps = saved_step(out) + 5
+    assert script(TRAIN, "--resume", out, "--max-steps", steps)[0] == 0
+    assert script(TRAIN, *settings, "--max-steps", steps, "--out", tmp_path / "whole")[0] == 0
+    killed, whole = (load_file(folder / "weights.safetensors") for folder in (out, tmp_path / "whole"))
+    assert same(killed, whole)
+    history = json.loads((out / "metrics.json").read_text())
+    assert history["step"] == list(range(1, steps + 1))
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """Without BatchNorm and dropout, which look at one process's share only, two processes learn what one does."""
+    for devices in (1, 2):
+        process = start(
+            TRAIN,
+            *SMALL,
+            "--no-batch-norm",
+            "--dropout",
+            0,
+            "--max-steps",
+            12,
+            "--devices",
+            devices,
+            "--out",
+            tmp_path / str(devices),
+        )
+        printed, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert printed.count("parameters") == 2  # only the first process speaks
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
+    assert len(list((tmp_path / "2").glob("events*"))) == 1
+
+
+def test_bf16_runs_and_is_chosen_only_where_it_is_native(script: Script, tmp_path: Path) -> None:
+    assert script(TRAIN, *SMALL, "--precision", "bf16-mixed", "--max-steps", 2, "--out", tmp_path / "run")[0] == 0
+    native = run.native_bf16(torch.device("cpu"))
+    code, printed, _ = script(TRAIN, "--max-steps", 0, "--accelerator", "cpu")
+    assert code == 0 and ("bf16-mixed" in printed) == native
+
+
+def test_help_explains_every_flag(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    code, printed, _ = script(TRAIN, "--help")
+    assert code == 0
+    for words in ("updates of the generator", "go on exactly where it stopped", "one-sided", "authors' mnist.yaml"):
+        assert words in " ".join(printed.replace("│", " ").split())
+
+
+# ------------------------------------------------------------------------------------------------------- generate
+
+
+def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
+    out = tmp_path / "made"
+    code, printed, _ = script(
+        "01_basic_gan/generate.py", "--interpolate", "--neighbours", "--score", "--num", 1000, "--out", out
+    )
+    assert code == 0
+    for name in ("grid.png", "interpolation.gif", "neighbours.png", "score.json"):
+        assert (out / name).stat().st_size > 1000 and name in printed
+    gif = Image.open(out / "interpolation.gif")
+    assert getattr(gif, "n_frames", 1) > 50
+    score = json.loads((out / "score.json").read_text())
+    assert set(score["scores"]) == {"generated", "real (floor)", "blurred real"} and score["n"] == 1000
+    assert f"{score['scores']['generated']['fcd']:.2f}" in printed and score["network"] in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--weights", "/no/such.safetensors"], "there are no weights"),
+        (["--num", 0], "--num must be at least 1"),
+        (["--score", "--num", 10], "--num must be at least 1,000"),
+        (["--score", "--num", 20000], "--num must be at most 10,000"),
+        (["--out", "/proc/nowhere"], "cannot write"),
+    ],
+)
+def test_generate_explains_wrong_input(script: Script, arguments: list[object], expected: str) -> None:
+    code, _, errors = script("01_basic_gan/generate.py", *arguments)
+    assert code == 2 and expected in errors.splitlines()[-1]
+
+
+def test_ring_writes_its_animation(script: Script, tmp_path: Path) -> None:
+    code, printed, _ = script("01_basic_gan/ring.py", "--steps", 4, "--unroll", 2, "--out", tmp_path / "ring.gif")
+    assert code == 0 and "of 8 modes covered" in printed
+    assert getattr(Image.open(tmp_path / "ring.gif"), "n_frames", 1) == 4
+
+
+# -------------------------------------------------------------------------------------------------------- helpers
+
+
+def saved_step(folder: Path) -> int:
+    return int(checkpoint.load_checkpoint(folder, "01_basic_gan")["step"]) if (folder / "last.ckpt").exists() else 0
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def test_the_default_data_needs_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    assert len(data.load("mnist-10k")) == len(data.load("fashion-10k")) == 10_000
+    assert not list(tmp_path.iterdir())
