@@ -16,13 +16,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from common import images, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.data import load
-from common.run import command_line
+from common.run import command_line, one_device
 from model import Generator
 
 CHAPTER = "01_basic_gan"
@@ -75,14 +74,14 @@ def walk(generator: Generator, stops: Tensor, frames_per_stop: int = 12) -> Tens
 
 
 def main(config: Config) -> None:
-    fabric = Fabric(accelerator=config.accelerator, devices=1)
+    device = one_device(config.accelerator)
     scoring = config.score or config.inception
     num = config.num if config.num is not None else (5000 if scoring else 64)
     require(num >= 1, f"--num must be at least 1, not {num}")
     generator, settings = load_generator(config.weights)
-    generator.to(fabric.device)
+    generator.to(device)
     rng = torch.Generator().manual_seed(config.seed)
-    z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(fabric.device)
+    z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
     fake = torch.cat([generator(part) for part in z.split(1000)])[:num]
     written = [images.save_picture(images.grid(fake[:64], scale=2), config.out / "grid.png")]
 
@@ -91,14 +90,11 @@ def main(config: Config) -> None:
         frames = [images.grid(torch.stack(frame), columns=4, scale=3) for frame in zip(*columns, strict=True)]
         written.append(images.save_gif(frames, config.out / "interpolation.gif"))
 
-    if config.neighbours or config.inception:
-        data = load(config.data or str(settings["data"]), generator.shape[-1], generator.shape[0])
-        real = torch.cat(
-            [data.__getitems__(list(range(i, min(i + 500, len(data)))))[0] for i in range(0, len(data), 500)]
-        )
+    trained_on, sizes = config.data or str(settings["data"]), {"size": generator.shape[-1], "channels": generator.shape[0]}
     if config.neighbours:
         from common.metrics import nearest
 
+        real = load(trained_on, **sizes).all()
         samples = images.to_uint8(fake[:16]).cpu()
         twins = images.to_float(real[nearest(samples, real)])
         pairs = torch.cat([fake[:16].cpu(), twins])  # first row: samples; second row: their neighbours
@@ -111,9 +107,9 @@ def main(config: Config) -> None:
 
         pictures = images.to_uint8(fake).cpu()
         if config.inception:
-            text, numbers = metrics.inception_report(pictures, real)
+            text, numbers = metrics.inception_report(pictures, metrics.held_out(trained_on, **sizes))
         else:
-            text, numbers = metrics.report(pictures, metrics.yardstick(config.data or str(settings["data"])))
+            text, numbers = metrics.report(pictures, metrics.yardstick(trained_on))
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
 

@@ -38,8 +38,8 @@ class Generator(nn.Module):
         latent_dim: numbers in z.
         hidden: widths of the hidden layers.
         shape: (C, H, W) of the pictures.
-        batch_norm: normalise each hidden layer over the batch (arXiv:1502.03167). Without it the same networks learn too,
-            but more slowly and with a narrower choice of digits; the README has the figures.
+        batch_norm: normalise each hidden layer over the batch (arXiv:1502.03167). Without it a unit's
+            outputs can drift to where its activation is always zero, and then it learns no more.
         leaky_slope: negative slope of the hidden activations; 0 is ReLU.
     """
 

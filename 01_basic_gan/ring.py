@@ -21,7 +21,9 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
+import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
@@ -50,6 +52,7 @@ class Config:
     lr_d: float = 1e-3  # of the discriminator
     loss: Literal["non-saturating", "saturating"] = "non-saturating"  # section 3, or Eq. 1 to the letter
     unroll: int = 0  # discriminator steps that the generator looks ahead (arXiv:1611.02163)
+    unroll_lr: float = 0.2  # eta of those steps; ours: plain gradient descent, so larger than Adam's lr_d
     width: int = 64  # of the two hidden layers of both networks
     seed: int = 0
     out: Path = Path(__file__).resolve().parents[1] / "runs" / "01_basic_gan" / "ring.gif"
@@ -89,9 +92,9 @@ def value(p_data: Tensor, p_g: Tensor, cell: float) -> float:
 
     It is -log 4 where the two densities are equal, and -log 4 + 2 JSD(p_data, p_g) in general.
     """
-    best = optimal_discriminator(p_data, p_g)
-    terms = torch.special.xlogy(p_data, best) + torch.special.xlogy(p_g, 1 - best)  # 0 log 0 = 0
-    return (terms.nan_to_num() * cell).sum().item()
+    real, fake = optimal_discriminator(p_data, p_g), optimal_discriminator(p_g, p_data)  # D* and 1 - D*
+    terms = torch.special.xlogy(p_data, real) + torch.special.xlogy(p_g, fake)  # 0 log 0 = 0
+    return (terms.nan_to_num(nan=0.0, neginf=0.0) * cell).sum().item()
 
 
 def mlp(in_features: int, out_features: int, width: int) -> nn.Sequential:
@@ -147,7 +150,7 @@ def train(
                     real_logits, functional_call(discriminator, weights, fake).squeeze(1), *targets
                 )
 
-            weights = unrolled(discriminator, surrogate, config.unroll, lr=0.3)
+            weights = unrolled(discriminator, surrogate, config.unroll, config.unroll_lr)
             fake_logits = functional_call(discriminator, weights, fake).squeeze(1)
         else:
             fake_logits = discriminator(fake).squeeze(1)
@@ -182,8 +185,9 @@ def picture(step: int, generator: nn.Module, discriminator: nn.Module, title: st
     plot.set_aspect("equal")
     plot.set(xlim=(-3, 3), ylim=(-3, 3))
     plot.legend(loc="lower right", fontsize=7)
-    figure.canvas.draw()
-    return Image.fromarray(torch.tensor(figure.canvas.buffer_rgba()).numpy()).convert("RGB")  # type: ignore[attr-defined]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def plane(n: int, reach: float = 3.0) -> tuple[Tensor, Tensor]:

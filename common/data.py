@@ -65,6 +65,10 @@ class Pictures(Dataset[Any]):
         """One whole batch: uint8 [N, C, H, W] and labels [N]."""
         return self.images[indices], self.labels[indices]
 
+    def all(self) -> Tensor:
+        """Every picture: uint8 [N, C, H, W]."""
+        return torch.cat([self.images[list(range(i, min(i + 500, len(self))))] for i in range(0, len(self), 500)])
+
 
 def data_root() -> Path:
     """Where downloads go: the folder `data` of this repository, or what the variable GAN_DATA names."""
@@ -270,6 +274,7 @@ def batches(
         collate_fn=_as_it_is,
         num_workers=min(4, os.cpu_count() or 1) if lazy else 0,
         pin_memory=fabric.device.type == "cuda",
+        generator=torch.Generator().manual_seed(seed),  # else the loader draws from the random state just restored
     )
     for images, labels in loader:
         yield to_float(fabric.to_device(images)), fabric.to_device(labels)

@@ -73,11 +73,15 @@ PINNED = {
         "197bb421b6c5a3a15953ad92d63f60f0db2cf742547320a1f02ce2d9390a49f0",
         "26119f81f9cb15172cf51ebf826068c677d9a0a916f9f286ad88759be739d423",
     ),
-    "fashion-mnist-cnn64-v1": ("", ""),
+    "fashion-mnist-cnn64-v1": (
+        "df0e7e4efec7fdd74e711eea33b9152724aba5c18b75ee6406833acd5f896110",
+        "4edb8fdc34af11be8c08c955f5daa62d3b0c003a92dc55c870f38cc310a0f2ac",
+    ),
 }
 
 
 def _read_pinned(file: str, sha256: str) -> dict[str, Tensor]:
+    require((FEATURES / file).is_file(), f"{FEATURES / file} is missing; fetch it again")
     content = (FEATURES / file).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     require(found == sha256, f"{FEATURES / file} is not the file that the scores were defined with; fetch it again")
@@ -116,6 +120,14 @@ def yardstick(data_name: str) -> Yardstick:
 def _images(pictures: data.Pictures) -> Tensor:
     assert isinstance(pictures.images, Tensor)
     return pictures.images
+
+
+def held_out(data_name: str, **sizes: int) -> data.Pictures:
+    """Real pictures that a run on `data_name` has not seen; of a learner's own folder there are only the seen ones."""
+    name, split = {"mnist-10k": ("mnist", "train"), "fashion-10k": ("fashion-mnist", "train")}.get(
+        data_name, (data_name, "test")
+    )
+    return data.load(name, split=split, **sizes)
 
 
 def _statistics(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,8 +199,8 @@ def report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def inception_report(pictures: Tensor, real: Tensor) -> tuple[str, dict[str, Any]]:
-    """The published FID, KID and IS of uint8 pictures [N, C, H, W] against `real` ones, with the same kind of floor.
+def inception_report(pictures: Tensor, held_out: data.Pictures) -> tuple[str, dict[str, Any]]:
+    """The published FID, KID and IS of uint8 pictures [N, C, H, W] against held-out ones, with the same kind of floor.
 
     Raises `UserError` when the Inception network is not on this machine or is another one.
     """
@@ -205,6 +217,7 @@ def inception_report(pictures: Tensor, real: Tensor) -> tuple[str, dict[str, Any
     require(sha256.startswith(prefix), f"{file} is damaged (SHA-256 {sha256[:8]}, not {prefix}): {remedy}")
     number = len(pictures)
     require(number >= MIN_PICTURES, f"--num must be at least {MIN_PICTURES:,} to score (5,000 to compare with others)")
+    real = held_out.all()
     require(
         len(real) >= 2 * number,
         f"--num {number:,} needs {2 * number:,} real pictures (half for the floor), not {len(real):,}",
@@ -215,7 +228,7 @@ def inception_report(pictures: Tensor, real: Tensor) -> tuple[str, dict[str, Any
     for name, scored in {
         "generated": pictures,
         "real (floor)": floor,
-        "blurred real": gaussian_blur(floor, [5, 5]),
+        "blurred real": gaussian_blur(floor, [5, 5], [1.0, 1.0]),
     }.items():
         fid, inception = FrechetInceptionDistance(), InceptionScore()
         kid = KernelInceptionDistance(subsets=KCD_SUBSETS, subset_size=KCD_SUBSET_SIZE)
@@ -229,7 +242,7 @@ def inception_report(pictures: Tensor, real: Tensor) -> tuple[str, dict[str, Any
         rows[name] = {
             "fid": float(fid.compute()), "kid": float(mean), "kid_std": float(std), "is": float(inception.compute()[0])
         }  # fmt: skip
-    lines = [f"network inception-2015-12-05@{prefix}, N = {number:,}, reference: {number:,} other real pictures"]
+    lines = [f"network inception-2015-12-05@{prefix}, N = {number:,}, reference: {number:,} real pictures of {held_out.name}"]
     lines += [f"{'':<13} {'FID':>8} {'KID × 1000':>16} {'IS':>7}"]
     lines += [
         f"{name:<13} {row['fid']:8.2f} {1000 * row['kid']:8.1f} ± {1000 * row['kid_std']:.1f} {row['is']:7.2f}"

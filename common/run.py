@@ -148,14 +148,16 @@ def make_fabric(settings: Settings) -> Fabric:
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     strategy = DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto"
     try:
-        devices = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
+        devices: dict[str, Any] = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
         precision = settings.precision
         if precision == "auto":
             precision = (
-                "bf16-mixed" if native_bf16(Fabric(accelerator=settings.accelerator, devices=1).device) else "32-true"
+                "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
             )
         fabric = Fabric(strategy=strategy, precision=precision, **devices)  # type: ignore[arg-type]
-    except Exception as error:  # Fabric uses many kinds of error; all are about these flags
+    except UserError:
+        raise
+    except Exception as error:  # all are about these flags
         message = str(error).split(". ")[0].replace("\n", " ")
         raise UserError(
             f"--accelerator, --devices, --num-nodes or --precision do not fit this machine: {message}"
@@ -163,6 +165,15 @@ def make_fabric(settings: Settings) -> Fabric:
     fabric.launch()
     torch.manual_seed(settings.seed)
     return fabric
+
+
+def one_device(accelerator: str) -> torch.device:
+    """The device that `accelerator` ("auto", "cpu", "gpu", "mps") means here; `UserError` if there is none."""
+    try:
+        return Fabric(accelerator=accelerator, devices=1).device
+    except Exception as error:  # Fabric uses many kinds of error
+        message = str(error).split(". ")[0].replace("\n", " ")
+        raise UserError(f"--accelerator {accelerator} is not to be had on this machine: {message}") from error
 
 
 @contextlib.contextmanager
@@ -293,9 +304,18 @@ class Run:
     def save_now(self) -> bool:
         return self._due(self.config.save_every)
 
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """What is computed in here has no gradients, and gives the random numbers back: looking must not change the run."""
+        device = self.fabric.device
+        with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+
     def log(self, scalars: Mapping[str, Tensor | float]) -> None:
         """Write one point of every curve; raise `Diverged` when one of them is not finite."""
-        values = {tag: torch.as_tensor(value).item() for tag, value in scalars.items()}
+        found = torch.stack([torch.as_tensor(value, device=self.fabric.device).detach() for value in scalars.values()])
+        averaged_over_processes = torch.as_tensor(self.fabric.all_reduce(found.float(), reduce_op="mean"))
+        values = dict(zip(scalars, averaged_over_processes.tolist(), strict=True))
         for tag, value in values.items():
             if not math.isfinite(value):
                 last = self.folder / "last.ckpt"
@@ -340,6 +360,8 @@ class Run:
             if name in settings and name not in FREE_WHEN_RESUMED and settings[name] != value
         ]
         require(not changed, f"{', '.join(changed)} cannot be changed by --resume: a run goes on with its own settings")
+        done, total = content["step"], self.config.max_steps
+        require(done < total, f"{path} already stands at step {done}: give a --max-steps above that")
         for name, part in self.state.items():
             if isinstance(part, nn.Module):
                 load_state(part, content[name], str(path))

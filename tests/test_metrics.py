@@ -135,11 +135,11 @@ def test_the_inception_path_names_the_missing_file(
     with pytest.raises(
         UserError, match=r"weights-inception-2015-12-05-6726825d.pth is not in .*leave --inception away"
     ):
-        metrics.inception_report(digits[:1000], digits)
+        metrics.inception_report(digits[:1000], data.load("mnist-10k"))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / metrics.INCEPTION_FILE).write_bytes(b"no network")
     with pytest.raises(UserError, match="is damaged"):
-        metrics.inception_report(digits[:1000], digits)
+        metrics.inception_report(digits[:1000], data.load("mnist-10k"))
 
 
 def test_nearest_finds_the_picture_itself_and_the_closest_otherwise(digits: Tensor) -> None:

@@ -82,6 +82,7 @@ def test_the_paper_preset_trains_and_flags_override_it(script: Script, tmp_path:
         (["--data", "mnist-10"], "did you mean mnist-10k"),
         (["--data", "/no/such/folder"], "unknown data"),
         (["--batch-size", -4], "--batch-size must be at least 2"),
+        (["--batch-size", 3, "--devices", 2], "--batch-size must be at least 4"),
         (["--batch-size", 20000], "--batch-size 20000 is more than the 10,000 pictures"),
         (["--max-steps", -1], "--max-steps must not be negative"),
         (["--lr-g", 0], "learning rates must be above 0"),
@@ -170,6 +171,8 @@ def test_a_run_is_not_overwritten_and_strangers_are_not_resumed(script: Script, 
     assert code == 2 and "holds a run: go on with --resume" in errors
     code, _, errors = script(TRAIN, "--resume", out, "--latent-dim", 50, "--max-steps", 4)
     assert code == 2 and "--latent-dim cannot be changed by --resume" in errors
+    code, _, errors = script(TRAIN, "--resume", out)
+    assert code == 2 and "already stands at step 2: give a --max-steps above that" in errors
     content = checkpoint.load_checkpoint(out, "01_basic_gan") | {"chapter": "08_stylegan"}
     torch.save(content, tmp_path / "other.ckpt")
     code, _, errors = script(TRAIN, "--resume", tmp_path / "other.ckpt")
