@@ -90,7 +90,10 @@ def main(config: Config) -> None:
         frames = [images.grid(torch.stack(frame), columns=4, scale=3) for frame in zip(*columns, strict=True)]
         written.append(images.save_gif(frames, config.out / "interpolation.gif"))
 
-    trained_on, sizes = config.data or str(settings["data"]), {"size": generator.shape[-1], "channels": generator.shape[0]}
+    trained_on, sizes = (
+        config.data or str(settings["data"]),
+        {"size": generator.shape[-1], "channels": generator.shape[0]},
+    )
     if config.neighbours:
         from common.metrics import nearest
 

@@ -50,7 +50,9 @@ class Config(Settings):
     discriminator_hidden: tuple[int, ...] = (512, 256)  # ours
     batch_norm: bool = True  # ours: arXiv:1502.03167 in the generator's hidden layers
     leaky_slope: float = 0.0  # slope of the generator's activations below zero; 0 is the paper's ReLU
-    dropout: float = 0.1  # ours: in the discriminator's hidden layers; 0.3 scored worse, the authors' mnist.yaml has 0.5
+    dropout: float = (
+        0.1  # ours: in the discriminator's hidden layers; 0.3 scored worse, the authors' mnist.yaml has 0.5
+    )
     input_dropout: float = 0.0  # of the discriminator's pixels; the authors' mnist.yaml has 0.2
     maxout_pieces: int = 0  # linear maps in each maxout unit of the discriminator; 0: LeakyReLU in its place
 

@@ -121,7 +121,7 @@ def _download(kind: str, name: str, folder: str, split: str) -> Pictures:
         dataset = getattr(torchvision.datasets, kind)(data_root(), train=split == "train", download=True)
     except Exception as error:  # torchvision reports a missing network in many ways
         raise UserError(
-            f"--data {name}: the download failed ({error}); check the network, or put the authors' files into "
+            f"--data {name}: the download failed ({' '.join(str(error).split())[:80]}); check the network, or put the authors' files into "
             f"{data_root() / folder}; without a network use mnist-10k or fashion-10k"
         ) from error
     images = torch.as_tensor(np.asarray(dataset.data))
@@ -217,7 +217,9 @@ def _load_files(root: Path, size: int, channels: int) -> Pictures:
     images: Tensor | PictureFiles = PictureFiles(root, names, size, channels)
     if len(names) * channels * size**2 <= MEMORY_LIMIT:
         chunks = [list(range(i, min(i + 64, len(names)))) for i in range(0, len(names), 64)]
-        images = torch.cat([images[chunk] for chunk in tqdm(chunks, f"decoding {root.name}", leave=False)])
+        images = torch.cat(
+            [images[chunk] for chunk in tqdm(chunks, f"decoding {root.name}", leave=False, disable=None)]
+        )
     return Pictures(str(root), images, labels, classes, note)
 
 
@@ -264,7 +266,9 @@ def batches(
 
     `batch_size` counts the pictures of all processes together. `start` skips that many batches (for resuming).
     """
-    require(batch_size <= len(data), f"--batch-size {batch_size} is more than the {len(data)} pictures of {data.name}")
+    require(
+        batch_size <= len(data), f"--batch-size {batch_size} is more than the {len(data):,} pictures of {data.name}"
+    )
     world = fabric.world_size
     require(batch_size % world == 0, f"--batch-size {batch_size} cannot be shared evenly by {world} processes")
     lazy = isinstance(data.images, PictureFiles)

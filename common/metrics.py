@@ -242,7 +242,9 @@ def inception_report(pictures: Tensor, held_out: data.Pictures) -> tuple[str, di
         rows[name] = {
             "fid": float(fid.compute()), "kid": float(mean), "kid_std": float(std), "is": float(inception.compute()[0])
         }  # fmt: skip
-    lines = [f"network inception-2015-12-05@{prefix}, N = {number:,}, reference: {number:,} real pictures of {held_out.name}"]
+    lines = [
+        f"network inception-2015-12-05@{prefix}, N = {number:,}, reference: {number:,} real pictures of {held_out.name}"
+    ]
     lines += [f"{'':<13} {'FID':>8} {'KID × 1000':>16} {'IS':>7}"]
     lines += [
         f"{name:<13} {row['fid']:8.2f} {1000 * row['kid']:8.1f} ± {1000 * row['kid_std']:.1f} {row['is']:7.2f}"

@@ -148,12 +148,14 @@ def make_fabric(settings: Settings) -> Fabric:
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     strategy = DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto"
     try:
-        devices: dict[str, Any] = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
+        devices: dict[str, Any] = {
+            "accelerator": settings.accelerator,
+            "devices": settings.devices,
+            "num_nodes": settings.num_nodes,
+        }
         precision = settings.precision
         if precision == "auto":
-            precision = (
-                "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
-            )
+            precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
         fabric = Fabric(strategy=strategy, precision=precision, **devices)  # type: ignore[arg-type]
     except UserError:
         raise

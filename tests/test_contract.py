@@ -19,7 +19,7 @@ SECTIONS = [
 # Lines of code files at most; CONTRIBUTING.md says why they are what they are.
 BUDGETS = {"01": {"model.py": 110, "train.py": 215, "generate.py": 125}}
 DEFAULT_BUDGET = {"model.py": 350, "train.py": 320, "generate.py": 150}
-COMMON_BUDGET = 1300
+COMMON_BUDGET = 1400
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
 

@@ -49,8 +49,8 @@ def test_starter_sets_are_the_published_files(name: str, images_md5: str, labels
 def test_size_and_channels_can_be_chosen() -> None:
     digits = data.load("mnist-10k", size=32, channels=3)
     assert digits.images.shape == (10_000, 3, 32, 32) and (digits.size, digits.channels) == (32, 3)
-    mean = data.load("mnist-10k").images[:100].float().mean()  # type: ignore[index, union-attr]
-    assert digits.images[:100].float().mean() == pytest.approx(mean, rel=0.02)  # type: ignore[index, union-attr]
+    mean = data.load("mnist-10k").images[:100].float().mean().item()  # type: ignore[index, union-attr]
+    assert digits.images[:100].float().mean().item() == pytest.approx(mean, rel=0.02)  # type: ignore[index, union-attr]
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
