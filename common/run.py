@@ -67,7 +67,7 @@ class Settings:
     seed: int = 0  # decides the initial weights, the order of the pictures and every latent
     out: str = ""  # folder of the run; default: runs/<chapter>/<time>
     resume: str = ""  # a checkpoint or run folder: go on exactly where it stopped, with its settings
-    log_every: int = 10  # steps between two points of the curves
+    log_every: int = 20  # steps between two points of the curves
     sample_every: int = 100  # steps between two sample grids
     save_every: int = 500  # steps between two checkpoints
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
@@ -194,13 +194,15 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     the untrained network.
     """
 
-    def average(old: Tensor, new: Tensor, n: Tensor) -> Tensor:
-        if not old.is_floating_point():  # BatchNorm's counter of batches
-            return new
-        keep = ((1 + n) / (10 + n)).clamp(max=decay).to(old.dtype)
-        return torch.lerp(new, old, keep)
+    def average(old: Any, new: Any, n: Any) -> None:
+        forget = 1 - ((1 + n) / (10 + n)).clamp(max=decay)
+        for averaged, current in zip(old, new, strict=True):
+            if averaged.is_floating_point():
+                averaged.lerp_(current, forget.to(averaged.dtype))
+            else:  # BatchNorm's counter of batches
+                averaged.copy_(current)
 
-    return AveragedModel(network, avg_fn=average, use_buffers=True)  # type: ignore[arg-type]
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
 def parameters(network: nn.Module) -> int:
