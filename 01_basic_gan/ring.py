@@ -109,7 +109,7 @@ def unrolled(
 ) -> dict[str, Tensor]:
     """The discriminator's weights after `steps` of gradient descent on `loss`, still a function of the generator.
 
-    Eq. 7 and 8 of arXiv:1611.02163: theta_{k+1} = theta_k - lr * d loss(theta_k) / d theta_k. `create_graph` keeps the
+    Section 2 of arXiv:1611.02163: theta_{k+1} = theta_k - lr * d loss(theta_k) / d theta_k. `create_graph` keeps the
     graph of every step, so that the generator can ask how each of them would answer to a change of its own.
     """
     weights: dict[str, Tensor] = dict(discriminator.named_parameters())
