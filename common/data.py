@@ -30,11 +30,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as resizing
 from tqdm import tqdm
 
-from common import UserError, require
+from common import UserError, avatars, require
 from common.images import to_float
 
 STARTER = Path(__file__).parent / "starter"
 FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says otherwise
+FACE_SIZE = 64  # the same for faces, which are drawn or cut at the wanted size
 MEMORY_LIMIT = 2**30  # bytes: a folder that needs more as uint8 is decoded batch by batch
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -46,8 +47,8 @@ class Pictures(Dataset[Any]):
 
     name: str
     images: "Tensor | PictureFiles"  # uint8 [N, C, H, W]
-    labels: Tensor  # int64 [N]; all zero where `classes` is empty
-    classes: tuple[str, ...]  # what the labels mean; empty for pictures without labels
+    labels: Tensor  # int64 [N], all zero where `classes` is empty; or attributes, int64 [N, A]
+    classes: tuple[str, ...]  # what the labels mean, or the names of the attributes; empty for pictures without labels
     note: str = ""  # what the loader left out, for the user to read
 
     @property
@@ -78,14 +79,14 @@ def data_root() -> Path:
 def load(name_or_path: str, size: int | None = None, channels: int | None = None, split: str = "train") -> Pictures:
     """Load a named data set, or a folder or zip of pictures.
 
-    `size` (pixels per side) and `channels` (1 or 3) default to the data's own, for a folder to 32 and 3. Pictures are cut
+    `size` (pixels per side) and `channels` (1 or 3) default to the data's own, for a folder to 32 and 3, for faces to 64. Pictures are cut
     to a centred square and resized with antialiasing. `split` ("train" or "test") matters for the downloaded sets.
     Raises `UserError` for an unknown name, a failed download, an empty folder or a file that cannot be read.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
     if name_or_path in NAMED:
-        return _resized(NAMED[name_or_path](split), size, channels)
+        return _resized(NAMED[name_or_path](split, size), size, channels)
     path = Path(name_or_path).expanduser()
     if path.is_dir() or zipfile.is_zipfile(path):
         return _load_files(path, size or FOLDER_SIZE, channels or 3)
@@ -129,20 +130,53 @@ def _download(kind: str, name: str, folder: str, split: str) -> Pictures:
     return Pictures(name, images, torch.as_tensor(dataset.targets).long(), tuple(dataset.classes))
 
 
-# One line a data set. Each loader takes the split and returns `Pictures` at the data's own size.
-NAMED: dict[str, Callable[[str], Pictures]] = {
-    "mnist-10k": lambda split: _starter("mnist", "mnist-10k", DIGITS),
-    "fashion-10k": lambda split: _starter("fashion_mnist", "fashion-10k", CLOTHES),
-    "mnist": lambda split: _download("MNIST", "mnist", "MNIST/raw", split),
-    "fashion-mnist": lambda split: _download("FashionMNIST", "fashion-mnist", "FashionMNIST/raw", split),
-    "cifar10": lambda split: _download("CIFAR10", "cifar10", "cifar-10-batches-py", split),
+def _faces(name: str, split: str, size: int | None) -> Pictures:
+    """Cartoon faces with attributes, drawn at the wanted size."""
+    images, labels = avatars.draw(name, size or FACE_SIZE, split, data_root() / "avatars")
+    return Pictures(name, torch.from_numpy(images), torch.from_numpy(labels), avatars.attribute_names(name))
+
+
+def _celeba(split: str, size: int | None) -> Pictures:
+    """CelebA, aligned and cropped, with its 40 attributes: the authors' text files beside their folder of pictures."""
+    folder = data_root() / "celeba"
+    needed = [folder / name for name in ("img_align_celeba", "list_eval_partition.txt", "list_attr_celeba.txt")]
+    if not all(path.exists() for path in needed):
+        try:
+            torchvision.datasets.CelebA(data_root(), download=True)
+        except Exception as error:  # the authors' drive refuses in many ways, and often
+            raise UserError(
+                f"--data celeba: the download failed ({' '.join(str(error).split())[:80]}); put the authors' {', '.join(path.name for path in needed)} "
+                f"(unpacked) into {folder}; without a network use avatars"
+            ) from error
+    partition = dict(line.split() for line in needed[1].read_text().splitlines() if line.strip())
+    attributes, *rows = needed[2].read_text().splitlines()[1:]  # the first line counts the pictures
+    number = {"train": "0", "valid": "1", "test": "2"}[split]
+    chosen = [row.split() for row in rows if partition.get(row.split()[0] if row.strip() else "") == number]
+    require(bool(chosen), f"--data celeba: {needed[1]} names no picture of the {split} split")
+    labels = torch.tensor([[int(value == "1") for value in values] for _, *values in chosen])
+    files = PictureFiles(needed[0], tuple(name for name, *_ in chosen), size or FACE_SIZE, 3)
+    return Pictures("celeba", _decoded(files), labels, tuple(attributes.split()))
+
+
+# One line a data set. Each loader takes the split and the wanted size, and returns `Pictures` at the data's own size or that one.
+NAMED: dict[str, Callable[[str, int | None], Pictures]] = {
+    "mnist-10k": lambda split, size: _starter("mnist", "mnist-10k", DIGITS),
+    "fashion-10k": lambda split, size: _starter("fashion_mnist", "fashion-10k", CLOTHES),
+    "avatars": lambda split, size: _faces("avatars", split, size),
+    "open-peeps": lambda split, size: _faces("open-peeps", split, size),
+    "toon-head": lambda split, size: _faces("toon-head", split, size),
+    "mnist": lambda split, size: _download("MNIST", "mnist", "MNIST/raw", split),
+    "fashion-mnist": lambda split, size: _download("FashionMNIST", "fashion-mnist", "FashionMNIST/raw", split),
+    "cifar10": lambda split, size: _download("CIFAR10", "cifar10", "cifar-10-batches-py", split),
+    "celeba": _celeba,
 }
 
 
 def _resized(pictures: Pictures, size: int | None, channels: int | None) -> Pictures:
     """The same pictures at another size or number of channels (bilinear, antialiased)."""
     images = pictures.images
-    assert isinstance(images, Tensor)
+    if isinstance(images, PictureFiles):  # decoded at the wanted size anyway
+        return replace(pictures, images=replace(images, channels=channels or images.channels))
     if channels == 1 and pictures.channels == 3:
         images = resizing.rgb_to_grayscale(images)
     if channels == 3 and pictures.channels == 1:
@@ -212,15 +246,25 @@ def _load_files(root: Path, size: int, channels: int) -> Pictures:
 
     folders = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in names]
     classes = tuple(sorted(set(folders))) if "" not in folders else ()
+    below = root.iterdir() if root.is_dir() else zipfile.Path(root).iterdir()
+    bare = {entry.name for entry in below if entry.is_dir() and entry.name[0] not in "._"} - set(classes)
+    require(
+        not classes or not bare,
+        f"--data: no pictures in the subfolder {', '.join(sorted(bare))} of {root}: every subfolder is a class; fill it or take it away",
+    )
     labels = torch.tensor([classes.index(folder) if classes else 0 for folder in folders])
     note = f"left out files that are no pictures by their ending: {others}" if others else ""
-    images: Tensor | PictureFiles = PictureFiles(root, names, size, channels)
-    if len(names) * channels * size**2 <= MEMORY_LIMIT:
-        chunks = [list(range(i, min(i + 64, len(names)))) for i in range(0, len(names), 64)]
-        images = torch.cat(
-            [images[chunk] for chunk in tqdm(chunks, f"decoding {root.name}", leave=False, disable=None)]
-        )
-    return Pictures(str(root), images, labels, classes, note)
+    return Pictures(str(root), _decoded(PictureFiles(root, names, size, channels)), labels, classes, note)
+
+
+def _decoded(files: PictureFiles) -> Tensor | PictureFiles:
+    """All pictures as one tensor if that fits in memory, else as they are."""
+    number, channels, size, _ = files.shape
+    if number * channels * size**2 > MEMORY_LIMIT:
+        return files
+    chunks = [list(range(i, min(i + 64, number))) for i in range(0, number, 64)]
+    progress = tqdm(chunks, f"decoding {files.root.name}", leave=False, disable=None)
+    return torch.cat([files[chunk] for chunk in progress])
 
 
 # -------------------------------------------------------------------------------------------------- batches

@@ -5,7 +5,8 @@ because they cannot be compared with published ones:
 
     FCD        Fréchet distance of two Gaussians fitted to the features, ‖μ₁−μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½); 0 is best
     KCD        kernel distance (unbiased MMD², cubic polynomial kernel); 0 is best, small negative values are noise
-    CS         classifier score exp E KL(p(y|x) ‖ p(y)), 1 to 10; ignores the reference, so never rank by it alone
+    CS         classifier score exp E KL(p(y|x) ‖ p(y)), 1 to 10 (digits) or 35 (hair styles of faces); ignores the reference,
+               so never rank by it alone
     precision  share of generated pictures that lie where real ones do (k = 3 nearest neighbours)
     recall     share of real pictures that lie where generated ones do
 
@@ -27,7 +28,7 @@ from torch_fidelity.metric_fid import fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
-from torchvision.transforms.v2.functional import gaussian_blur
+from torchvision.transforms.v2 import functional as resizing
 
 from common import data, require
 from common.classifier import FEATURES, Classifier, embed
@@ -47,7 +48,8 @@ class Yardstick:
     mean: Tensor  # float64 [64]
     covariance: Tensor  # float64 [64, 64]
     sample: Tensor  # float32 [5000, 64]
-    held_out: Tensor  # uint8 [M, 1, 28, 28]: real pictures that are not in the reference, for the floor
+    held_out: Tensor  # uint8 [M, C, H, W]: real pictures that are not in the reference, for the floor
+    names: tuple[str, ...]  # of the classes; for faces, of their attributes with the values 0 and 1
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Scores:
     cs: float
     precision: float
     recall: float
-    class_shares: tuple[float, ...]  # share of the pictures that the classifier puts into each class
+    class_shares: tuple[float, ...]  # share of the pictures in each class; for faces, with each attribute
 
     def row(self) -> str:
         kcd = f"{1000 * self.kcd:8.1f} ± {1000 * self.kcd_std:.1f}"
@@ -72,6 +74,10 @@ PINNED = {
     "mnist-cnn64-v1": (
         "197bb421b6c5a3a15953ad92d63f60f0db2cf742547320a1f02ce2d9390a49f0",
         "26119f81f9cb15172cf51ebf826068c677d9a0a916f9f286ad88759be739d423",
+    ),
+    "avatars-cnn64-v1": (
+        "9877f445fe4625e07caf51c61b9201153cfd9da58ed26b6485f6d723949ad0a5",
+        "a31151a173a1a6fda0e28b0c7d7168b6cc03b188e75d890415d241a1a1a9d2bc",
     ),
     "fashion-mnist-cnn64-v1": (
         "df0e7e4efec7fdd74e711eea33b9152724aba5c18b75ee6406833acd5f896110",
@@ -101,20 +107,28 @@ def yardstick(data_name: str) -> Yardstick:
         name in PINNED,
         f"there is no classifier for the pictures of {data_name}: score them with --inception (the published FID)",
     )
-    network = Classifier().eval().requires_grad_(False)
-    network.load_state_dict(_read_pinned(f"{name}.safetensors", PINNED[name][0]))
+    tensors = _read_pinned(f"{name}.safetensors", PINNED[name][0])
+    starter = {"mnist": "mnist-10k", "fashion-mnist": "fashion-10k"}.get(family, family)
+    known = data.load(starter)
+    faces = known.labels.ndim == 2
+    heads = tuple((known.labels.amax(0) + 1).tolist()) if faces else (len(known.classes),)
+    network = Classifier(known.size, known.channels, heads).eval().requires_grad_(False)
+    network.load_state_dict(tensors)
     network_id = f"{name}@{PINNED[name][0][:8]}"
-    if data_name.endswith("-10k"):
+    names = (
+        tuple(attribute for attribute, values in zip(known.classes, heads, strict=True) if values == 2)
+        if faces
+        else known.classes
+    )
+    if data_name == starter:
         stored = _read_pinned(f"{name}-reference.safetensors", PINNED[name][1])
         mean, covariance, sample = stored["mean"], stored["covariance"], stored["sample"].float()
-        return Yardstick(
-            network, network_id, "60,000 training pictures", mean, covariance, sample, _images(data.load(data_name))
-        )
-    starter = {"mnist": "mnist-10k", "fashion-mnist": "fashion-10k"}[family]
-    features, _ = embed(network, _images(data.load(starter)))
+        reference = "10,000 other faces" if faces else "60,000 training pictures"
+        return Yardstick(network, network_id, reference, mean, covariance, sample, _images(known), names)
+    features, _ = embed(network, _images(known))
     mean, covariance = _statistics(features)
     training = _images(data.load(data_name))
-    return Yardstick(network, network_id, "10,000 test pictures", mean, covariance, features[:5000], training)
+    return Yardstick(network, network_id, "10,000 test pictures", mean, covariance, features[:5000], training, names)
 
 
 def _images(pictures: data.Pictures) -> Tensor:
@@ -144,10 +158,11 @@ def fcd(features: Tensor, mean: Tensor, covariance: Tensor) -> float:
 
 
 def score(pictures: Tensor, stick: Yardstick) -> Scores:
-    """Score uint8 pictures [N, 1, 28, 28] (see `images.to_uint8`), N at least 1,000."""
+    """Score uint8 pictures [N, C, H, W] of the size that the classifier sees (see `images.to_uint8`), N at least 1,000."""
+    seen = (stick.network.channels, stick.network.size, stick.network.size)
     require(pictures.dtype == torch.uint8, f"scores take uint8 pictures in 0..255, not {pictures.dtype}")
     require(
-        pictures.shape[1:] == (1, 28, 28), f"this classifier sees grey 28×28 pictures, not {tuple(pictures.shape[1:])}"
+        pictures.shape[1:] == seen, f"this classifier sees pictures of {seen} numbers, not {tuple(pictures.shape[1:])}"
     )
     require(
         len(pictures) >= MIN_PICTURES,
@@ -158,40 +173,61 @@ def score(pictures: Tensor, stick: Yardstick) -> Scores:
         features, stick.sample, kid_subsets=KCD_SUBSETS, kid_subset_size=KCD_SUBSET_SIZE, verbose=False
     )
     pr = prc_features_to_metric(features, stick.sample, prc_neighborhood=3, verbose=False)
+    heads = stick.network.heads
+    main = logits[:, -heads[-1] :]  # of digits the only head, of faces the hair styles
+    values = stick.network.values(logits)
+    if len(heads) == 1:
+        shares = values[:, 0].bincount(minlength=heads[0]) / len(values)
+    else:
+        shares = values[:, [i for i, number in enumerate(heads) if number == 2]].float().mean(0)
     return Scores(
         fcd=fcd(features, stick.mean, stick.covariance),
         kcd=kcd["kernel_inception_distance_mean"],
         kcd_std=kcd["kernel_inception_distance_std"],
-        cs=isc_features_to_metric(logits)["inception_score_mean"],
+        cs=isc_features_to_metric(main)["inception_score_mean"],
         precision=float(pr["precision"]),
         recall=float(pr["recall"]),
-        class_shares=tuple((logits.argmax(1).bincount(minlength=10) / len(logits)).tolist()),
+        class_shares=tuple(shares.tolist()),
     )
 
 
 def report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
     """Score uint8 pictures beside the floor (held-out real pictures) and blurred real ones, all at the same N.
 
+    Pictures of another size than the classifier's are resized (bilinear, antialiased), and so are the real ones: first to the
+    size of the pictures, then back, so that nobody is judged by a resize that the others did not have.
     Returns a table to print and the same as plain numbers.
     """
     require(
         len(pictures) <= len(stick.held_out),
         f"--num must be at most {len(stick.held_out):,}: the floor is measured on as many real pictures",
     )
+    require(
+        pictures.shape[1] == stick.network.channels,
+        f"this classifier sees pictures of {stick.network.channels} channel(s), not {pictures.shape[1]}",
+    )
     real = stick.held_out[
         torch.randperm(len(stick.held_out), generator=torch.Generator().manual_seed(0))[: len(pictures)]
     ]
-    blurred = gaussian_blur(real, [5, 5], [1.0, 1.0])
+    size, seen = pictures.shape[-1], stick.network.size
+    if size != seen:
+        real = resizing.resize(resizing.resize(real, [size, size], antialias=True), [seen, seen], antialias=True)
+        pictures = resizing.resize(pictures, [seen, seen], antialias=True)
+    # The blur is as wide for the picture at every size: one pixel of 28.
+    kernel = 2 * round(2 * seen / 28) + 1
+    blurred = resizing.gaussian_blur(real, [kernel, kernel], [seen / 28, seen / 28])
     rows = {
         "generated": score(pictures, stick),
         "real (floor)": score(real, stick),
         "blurred real": score(blurred, stick),
     }
+    resized = "" if size == seen else f", resized from {size}×{size} to {seen}×{seen}"
+    shares = rows["generated"].class_shares
     lines = [
-        f"network {stick.network_id}, N = {len(pictures):,}, reference: {stick.reference}",
+        f"network {stick.network_id}, N = {len(pictures):,}, reference: {stick.reference}{resized}",
         f"{'':<13} {'FCD':>8} {'KCD × 1000':>16} {'CS':>7} {'precision':>10} {'recall':>7}",
         *(f"{name:<13} {scores.row()}" for name, scores in rows.items()),
-        "classes seen  " + " ".join(f"{share:.1%}" for share in rows["generated"].class_shares),
+        "seen          " + ", ".join(f"{name} {share:.1%}" for name, share in zip(stick.names, shares, strict=True)),
     ]
     numbers = {name: asdict(scores) for name, scores in rows.items()}
     return "\n".join(lines), {
@@ -228,7 +264,7 @@ def inception_report(pictures: Tensor, held_out: data.Pictures) -> tuple[str, di
     for name, scored in {
         "generated": pictures,
         "real (floor)": floor,
-        "blurred real": gaussian_blur(floor, [5, 5], [1.0, 1.0]),
+        "blurred real": resizing.gaussian_blur(floor, [5, 5], [1.0, 1.0]),
     }.items():
         fid, inception = FrechetInceptionDistance(), InceptionScore()
         kid = KernelInceptionDistance(subsets=KCD_SUBSETS, subset_size=KCD_SUBSET_SIZE)

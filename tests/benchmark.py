@@ -47,50 +47,161 @@ class Config:
     row: str = ""  # (internal) measure one row in this process
 
 
+def one_at_a_time(name: str, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of a named data set for ever, each picture transformed on its own, as most tutorials do it."""
+    from common.data import load
+
+    data = load(name)
+    half = [0.5] * data.channels
+    transform = transforms.Compose(
+        [
+            transforms.ToPILImage(),
+            transforms.Resize(data.size),
+            transforms.CenterCrop(data.size),
+            transforms.ToTensor(),
+            transforms.Normalize(half, half),
+        ]
+    )
+
+    class PerPicture(Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return len(data)
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return transform(data.images[index]), data.labels[index]  # type: ignore[index]
+
+    loader = DataLoader(PerPicture(), batch_size=batch_size, shuffle=True, drop_last=True)
+    while True:
+        yield from loader
+
+
 def plain_basic_gan(steps: int) -> Iterator[int]:
     """Chapter 01 as one writes it first; yields after each step."""
-    from common.data import load
     from common.run import averaged
     from model import Discriminator, Generator
     from train import Config as Settings
 
-    settings, digits = Settings(), load("mnist-10k")
+    settings = Settings()
     size, adam = settings.batch_size, {"betas": (settings.momentum, settings.beta2)}
-    transform = transforms.Compose([transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
-
-    class PerPicture(Dataset):  # type: ignore[type-arg]
-        def __len__(self) -> int:
-            return len(digits)
-
-        def __getitem__(self, index: int) -> torch.Tensor:
-            return transform(digits.images[index])  # type: ignore[index]
-
-    loader = DataLoader(PerPicture(), batch_size=size, shuffle=True, drop_last=True)
     generator, discriminator = Generator(), Discriminator()
     opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr_g, **adam)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr_d, **adam)
     ema = averaged(generator, settings.ema_decay)
     bce, ones, zeros = nn.BCEWithLogitsLoss(), torch.ones(size), torch.zeros(size)
-    step = 0
-    while step < steps:
-        for real in loader:
-            fake = generator(torch.randn(size, settings.latent_dim)).detach()
-            loss_d = bce(discriminator(real), ones) + bce(discriminator(fake), zeros)
-            opt_d.zero_grad()
-            loss_d.backward()
-            opt_d.step()
-            loss_g = bce(discriminator(generator(torch.randn(size, settings.latent_dim))), ones)
-            opt_g.zero_grad()
-            loss_g.backward()
-            opt_g.step()
-            ema.update_parameters(generator)
-            step += 1
-            yield step
-            if step == steps:
-                return
+    for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, size), strict=False):
+        fake = generator(torch.randn(size, settings.latent_dim)).detach()
+        loss_d = bce(discriminator(real), ones) + bce(discriminator(fake), zeros)
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = bce(discriminator(generator(torch.randn(size, settings.latent_dim))), ones)
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        ema.update_parameters(generator)
+        yield step
 
 
-PLAIN: dict[str, Callable[[int], Iterator[int]]] = {"01_basic_gan": plain_basic_gan}
+def plain_dcgan(steps: int) -> Iterator[int]:
+    """Chapter 02 as one writes it first: default memory layout, fp32, pictures transformed one at a time."""
+    from common.run import averaged
+    from model import Discriminator, Generator
+    from train import Config as Settings
+
+    settings = Settings()
+    size, betas = settings.batch_size, (settings.beta1, settings.beta2)
+    generator, discriminator = Generator(width=settings.width_g), Discriminator(width=settings.width_d)
+    opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr_g, betas=betas)
+    opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr_d, betas=betas)
+    ema = averaged(generator, settings.ema_decay)
+    bce, ones, zeros = nn.BCEWithLogitsLoss(), torch.ones(size), torch.zeros(size)
+    for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, size), strict=False):
+        fake = generator(torch.randn(size, settings.latent_dim)).detach()
+        loss_d = bce(discriminator(real), ones) + bce(discriminator(fake), zeros)
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = bce(discriminator(generator(torch.randn(size, settings.latent_dim))), ones)
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        ema.update_parameters(generator)
+        yield step
+
+
+def plain_wgan_gp(steps: int) -> Iterator[int]:
+    """Chapter 03 as one writes it first; yields after each step."""
+    from common.run import averaged
+    from model import Critic, Generator
+    from train import RATES
+    from train import Config as Settings
+
+    settings = Settings()
+    size, lr = settings.batch_size, RATES[settings.preset]
+    generator = Generator(settings.latent_dim, settings.width_g)
+    critic = Critic(settings.width_d, norm=settings.critic_norm)
+    opt_g, opt_d = (
+        torch.optim.Adam(network.parameters(), lr=lr, betas=(settings.beta1, settings.beta2))
+        for network in (generator, critic)
+    )
+    ema = averaged(generator, settings.ema_decay)
+    for update, (real, _) in enumerate(one_at_a_time(settings.data, size), 1):
+        fake = generator(torch.randn(size, settings.latent_dim)).detach()
+        epsilon = torch.rand(size, 1, 1, 1)
+        points = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
+        scores = critic(points)
+        (gradient,) = torch.autograd.grad(scores, points, torch.ones_like(scores), create_graph=True)
+        penalty = ((gradient.view(size, -1).norm(2, dim=1) - 1) ** 2).mean()
+        loss_d = critic(fake).mean() - critic(real).mean() + settings.lambda_gp * penalty
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        if update % settings.n_critic:
+            continue
+        loss_g = -critic(generator(torch.randn(size, settings.latent_dim))).mean()
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        ema.update_parameters(generator)
+        yield update // settings.n_critic
+        if update == steps * settings.n_critic:
+            return
+
+
+def plain_conditional_gan(steps: int) -> Iterator[int]:
+    """Chapter 04 as one writes it first; yields after each step."""
+    from common.run import averaged
+    from model import Discriminator, Generator
+    from train import Config as Settings
+
+    settings = Settings()
+    size, adam = settings.batch_size, {"betas": (settings.beta1, settings.beta2)}
+    generator, discriminator = Generator(width=settings.width), Discriminator(width=settings.width)
+    opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr_g, **adam)
+    opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr_d, **adam)
+    ema = averaged(generator, settings.ema_decay)
+    for step, (real, real_y) in zip(range(1, steps + 1), one_at_a_time(settings.data, size), strict=False):
+        fake_y = torch.randint(10, (size,))
+        fake = generator(torch.randn(size, settings.latent_dim), fake_y).detach()
+        real_logits, fake_logits = discriminator(real, real_y)[0], discriminator(fake, fake_y)[0]
+        loss_d = torch.relu(1 - real_logits).mean() + torch.relu(1 + fake_logits).mean()
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = -discriminator(generator(torch.randn(size, settings.latent_dim), fake_y), fake_y)[0].mean()
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        ema.update_parameters(generator)
+        yield step
+
+
+PLAIN: dict[str, Callable[[int], Iterator[int]]] = {
+    "01_basic_gan": plain_basic_gan,
+    "02_dcgan": plain_dcgan,
+    "03_wgan_gp": plain_wgan_gp,
+    "04_conditional_gan": plain_conditional_gan,
+}
 
 
 def measure(chapter: str, flags: list[str] | None) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Data sets, folders and zips of pictures, and the order of the batches."""
 
 import hashlib
+import pickle
 import random
 import shutil
 import zipfile
@@ -9,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from lightning_fabric import Fabric
 from PIL import Image
+from torchvision.transforms.v2 import functional as resizing
 
-from common import UserError, data
+from common import UserError, avatars, data
 
 CPU = Fabric(accelerator="cpu", devices=1)
 
@@ -72,6 +75,109 @@ def test_full_sets_are_read_from_the_authors_files(
     assert (len(train), len(test)) == (30, 20)
     assert torch.equal(train.images[:, 0], torch.from_numpy(images.astype(np.uint8)))  # type: ignore[index, call-overload]
     assert train.labels.tolist() == labels.tolist()
+
+
+def test_cifar10_is_read_from_the_authors_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five training batches and one test batch, pickled dictionaries of rows of 3,072 bytes, as in cifar-10-python.tar.gz."""
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    # torchvision compares the files with the published ones before it opens them; these are ours.
+    monkeypatch.setattr(torchvision.datasets.cifar, "check_integrity", lambda *_: True)
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    rows = np.random.default_rng(0).integers(0, 256, (60, 3072)).astype(np.uint8)
+    for i, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
+        part = {"data": rows[10 * i : 10 * i + 10], "labels": list(range(10)), "batch_label": name}
+        (folder / name).write_bytes(pickle.dumps(part, protocol=2))
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names, "num_cases_per_batch": 10}, protocol=2))
+    train, test = data.load("cifar10"), data.load("cifar10", split="test")
+    assert train.images.shape == (50, 3, 32, 32) and test.images.shape == (10, 3, 32, 32)
+    assert torch.equal(train.all(), torch.from_numpy(rows[:50].reshape(-1, 3, 32, 32)))
+    assert train.classes == tuple(names) and test.labels.tolist() == list(range(10))
+
+
+@pytest.fixture
+def celeba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """CelebA in small: img_align_celeba/ with 178×218 pictures, list_attr_celeba.txt and list_eval_partition.txt."""
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    folder = tmp_path / "celeba"
+    lines = ["7", "Eyeglasses Male Smiling "]
+    for i in range(1, 8):
+        save(folder / "img_align_celeba" / f"{i:06d}.jpg", size=(178, 218), colour=(30 * i, 0, 0))
+        lines.append(f"{i:06d}.jpg  {'1' if i % 2 else '-1'} -1  1")
+    (folder / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
+    splits = [0, 0, 0, 0, 1, 2, 2]
+    (folder / "list_eval_partition.txt").write_text(
+        "".join(f"{i:06d}.jpg {split}\n" for i, split in enumerate(splits, 1))
+    )
+    return folder
+
+
+def test_celeba_is_read_from_the_authors_files(celeba: Path) -> None:
+    train, test = data.load("celeba"), data.load("celeba", size=16, channels=1, split="test")
+    assert train.images.shape == (4, 3, 64, 64) and test.images.shape == (2, 1, 16, 16)
+    assert train.classes == ("Eyeglasses", "Male", "Smiling")
+    assert train.labels.tolist() == [[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 1]]
+    assert train.all()[2, 0].float().mean().item() == pytest.approx(90, abs=4)
+
+
+def test_celeba_that_exceeds_the_memory_is_decoded_batch_by_batch(
+    celeba: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = data.load("celeba", size=16).all()
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 100)
+    lazy = data.load("celeba", size=16, channels=1)
+    assert isinstance(lazy.images, data.PictureFiles) and lazy.channels == 1
+    assert torch.equal(data.load("celeba", size=16).all(), whole)
+
+
+def test_celeba_that_is_not_there_names_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("quota exceeded")
+
+    monkeypatch.setattr(torchvision.datasets, "CelebA", refuse)
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=r"quota exceeded.*img_align_celeba, list_eval_partition.txt.*avatars"):
+        data.load("celeba")
+
+
+# ------------------------------------------------------------------------------------------------------ avatars
+
+
+@pytest.mark.parametrize("name", ["avatars", "open-peeps", "toon-head"])
+def test_faces_are_drawn_once_and_kept(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    monkeypatch.setattr(avatars, "NUMBER", 12)
+    first = data.load(name, size=16)
+    assert first.images.shape == (12, 3, 16, 16)
+    assert first.labels.shape == (12, len(first.classes)) and first.labels[:, :2].max() <= 1
+    assert {"mirrored", "leans right", "backgroundColor", "skinColor"} <= set(first.classes)
+    file = tmp_path / "avatars" / f"{name}-train-16.npz"
+    drawn = file.stat().st_mtime_ns
+    assert torch.equal(data.load(name, size=16).all(), first.all()) and file.stat().st_mtime_ns == drawn
+    file.write_bytes(file.read_bytes()[:100])  # a file that was cut off is drawn again
+    assert torch.equal(data.load(name, size=16).all(), first.all())
+
+
+def test_a_face_has_its_attributes_at_every_size_and_no_split_shares_one() -> None:
+    small, large = (avatars._draw_one("train-3", "avatars", size) for size in (16, 64))
+    assert small[1] == large[1] and small[0].shape == (16, 16, 3)
+    shrunk = resizing.resize(torch.from_numpy(large[0].copy()).permute(2, 0, 1), [16, 16], antialias=True)
+    assert (shrunk.permute(1, 2, 0).float() - torch.from_numpy(small[0])).abs().mean() < 12
+    names = avatars.attribute_names("avatars")
+    values = dict(zip(names, large[1], strict=True))
+    assert values["glasses"] == int(values["accessoriesVariant"] not in (0, 1))  # 0: none, 1: an eye patch
+    assert values["hat"] == int(
+        avatars._style("avatars")[1]["topVariant"][values["topVariant"]] in avatars.GROUPS["hat"][1]
+    )
+    others = {tuple(avatars._draw_one(f"test-{i}", "avatars", 16)[1]) for i in range(20)}
+    assert tuple(small[1]) not in others
+
+
+def test_groups_name_variants_that_exist() -> None:
+    for part, members in avatars.GROUPS.values():
+        assert members <= set(avatars._style("avatars")[1][f"{part}Variant"])
+    assert set(avatars.MOUTHS) < set(avatars._style("avatars")[1]["mouthVariant"])
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

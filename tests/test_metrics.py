@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as resizing
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from common import UserError, data, metrics
@@ -85,6 +86,35 @@ def test_floor_order_and_halves(stick: metrics.Yardstick) -> None:
     assert noise.recall < 0.05
 
 
+def test_faces_have_a_yardstick_with_floor_and_degraded_reference() -> None:
+    """Half of the faces against other faces: near zero; blurred: far; one half of the attributes missing: seen."""
+    stick = metrics.yardstick("avatars")
+    faces = data.load("avatars")
+    values = stick.network.values(embed(stick.network, stick.held_out[:2000])[1])
+    right = (values == faces.labels[:2000]).double().mean(0)
+    for name in ("glasses", "beard", "hat", "long hair"):
+        assert right[faces.classes.index(name)] > 0.99, name
+    real = metrics.score(stick.held_out[:2000], stick)
+    blurred = metrics.score(gaussian_blur(stick.held_out[:2000], [11, 11], [2.3, 2.3]), stick)
+    with_glasses = stick.held_out[faces.labels[:, faces.classes.index("glasses")] == 1]
+    half = metrics.score(with_glasses[:2000], stick)
+    assert real.fcd < 1.5 and real.recall > 0.6
+    assert blurred.fcd > 5 * real.fcd and half.fcd > 2 * real.fcd
+    assert half.class_shares[stick.names.index("glasses")] > 0.98
+    assert 0.25 < real.class_shares[stick.names.index("glasses")] < 0.36
+
+
+def test_pictures_of_another_size_are_judged_as_real_ones_of_that_size() -> None:
+    """Real pictures that went through the same two resizes stand beside them: the floor moves with the size."""
+    stick = metrics.yardstick("mnist-10k")
+    small = resizing.resize(stick.held_out[:1000], [16, 16], antialias=True)
+    text, numbers = metrics.report(small, stick)
+    assert "resized from 16×16 to 28×28" in text
+    scores = numbers["scores"]
+    assert scores["generated"]["fcd"] == pytest.approx(scores["real (floor)"]["fcd"], rel=0.3)
+    assert scores["real (floor)"]["fcd"] > 2 * metrics.score(stick.held_out[:1000], stick).fcd
+
+
 def test_missing_classes_cost_recall_and_distance(digits: Tensor) -> None:
     stick = metrics.yardstick("mnist-10k")
     labels = data.load("mnist-10k").labels
@@ -114,7 +144,7 @@ def test_scores_refuse_floats_other_sizes_and_few_pictures(digits: Tensor) -> No
     stick = metrics.yardstick("mnist-10k")
     with pytest.raises(UserError, match="uint8"):
         metrics.score(torch.rand(1000, 1, 28, 28), stick)
-    with pytest.raises(UserError, match="28×28"):
+    with pytest.raises(UserError, match=r"pictures of \(1, 28, 28\) numbers"):
         metrics.score(torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), stick)
     with pytest.raises(UserError, match="at least 1,000"):
         metrics.score(digits[:500], stick)

@@ -1,0 +1,220 @@
+"""Train a deep convolutional GAN: Radford et al., arXiv:1511.06434.
+
+python 02_dcgan/train.py                              # cartoon faces at 64×64 on a laptop, minutes
+python 02_dcgan/train.py --data mnist-10k             # or fashion-10k, cifar10, celeba, or a folder or zip of pictures
+python 02_dcgan/train.py --loss hinge --spectral-norm --lr-d 1e-3 --lr-g 5e-4     # a discriminator of bounded slope
+python 02_dcgan/train.py --without batch-norm         # take a guideline away
+python 02_dcgan/train.py --preset paper               # the paper's width, batch and rates
+python 02_dcgan/train.py --resume runs/02_dcgan/TIME
+"""
+
+import copy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common import require
+from common.data import batches, load
+from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from model import Discriminator, Generator, Guideline, Upsampling, stages
+
+CHAPTER = "02_dcgan"
+Loss = Literal["non-saturating", "hinge", "least-squares"]
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 02: a deep convolutional GAN."""
+
+    data: str = "avatars"  # a named data set, or a folder or zip of pictures
+    size: int | None = None  # pixels per side, 16 to 256; default: the data's own, 64 for faces and folders
+    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
+    max_steps: int = 8000  # updates of the generator; ours: under 10 minutes on two cores
+    batch_size: int = 32  # pictures of all devices together; ours: the paper's 128 learn less in the same time
+
+    sample_every: int = 200  # steps between two sample grids
+
+    # The networks
+    latent_dim: int = 100  # figure 1
+    width_g: int = 32  # channels of the generator's last hidden map; ours: half of the authors' 64
+    width_d: int = 32  # channels of the discriminator's first hidden map; ours: half of the authors' 64
+    upsampling: Upsampling = "transposed-4"  # ours: kernel 4, which the stride of 2 divides; the paper has 5
+    attention: int = 0  # self-attention in both networks at the map of this many pixels a side (arXiv:1805.08318)
+    without: tuple[Guideline, ...] = ()  # guidelines of section 3 to take away, to see what they are for
+
+    # The game
+    loss: Loss = "non-saturating"  # of chapter 01; hinge: arXiv:1705.02894; least squares: arXiv:1611.04076
+    label_smoothing: float = 0.0  # real pictures get the target 1 - this (arXiv:1606.03498, section 3.4)
+    instance_noise: float = 0.0  # deviation of noise on all that D sees, at the start (arXiv:1610.04490)
+    noise_steps: int = 2000  # steps in which that noise fades to nothing; ours
+    spectral_norm: bool = False  # in D, in place of BatchNorm (arXiv:1802.05957)
+    minibatch_discrimination: bool = False  # D also compares the pictures of a batch (arXiv:1606.03498, section 3.2)
+    feature_matching: bool = False  # G matches D's mean features (arXiv:1606.03498, section 3.1)
+    mirror: bool = False  # real pictures are mirrored half of the time: twice the data, if mirrored ones are real too
+
+    # The optimisers
+    lr_g: float = 1e-3  # ours: small batches bear large steps; section 4 has 2e-4
+    lr_d: float = 1e-3  # ours; unequal rates are the two time-scale rule (arXiv:1706.08500)
+    beta1: float = 0.5  # section 4
+    beta2: float = 0.99  # ours: as in chapter 01; PyTorch's default, 0.999, in the paper's preset
+    ema_decay: float = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
+        least = 2 * self.devices * self.num_nodes  # BatchNorm compares the pictures of one process
+        require(self.batch_size >= least, f"--batch-size must be at least {least} (2 a process), not {self.batch_size}")
+        for name in ("latent_dim", "width_g", "width_d", "noise_steps"):
+            number = getattr(self, name)
+            require(number >= 1, f"--{name.replace('_', '-')} must be at least 1, not {number}")
+        require(self.lr_g > 0 and self.lr_d > 0, f"learning rates must be above 0, not {self.lr_g} and {self.lr_d}")
+        require(self.instance_noise >= 0, f"--instance-noise must not be negative, not {self.instance_noise}")
+        for name in ("label_smoothing", "beta1", "beta2", "ema_decay"):
+            share = getattr(self, name)
+            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
+        require(
+            not self.label_smoothing or self.loss != "hinge",
+            "--label-smoothing has no meaning for --loss hinge, which has no targets",
+        )
+
+
+# Section 4 of the paper. Differs from paper: kernel 4 in place of 5, and faces that are drawn; --data celeba for photographs.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=64, max_steps=100_000, batch_size=128, width_g=64, width_d=64, lr_g=2e-4, lr_d=2e-4,
+        beta2=0.999, ema_decay=0.0, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: Loss, smoothing: float = 0.0) -> Tensor:
+    """What D minimises.
+
+    non-saturating: -log D(x) - log(1 - D(G(z))), the negative of Eq. 1 of arXiv:1406.2661, D = sigmoid(logits), real target 1 - smoothing;
+    hinge: max(0, 1 - D(x)) + max(0, 1 + D(G(z))) on the logits themselves (arXiv:1705.02894);
+    least-squares: (D(x) - 1)² / 2 + D(G(z))² / 2, Eq. 2 and 9 of arXiv:1611.04076, real target 1 - smoothing.
+    """
+    if kind == "hinge":
+        return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+    if kind == "least-squares":
+        return 0.5 * ((real_logits - (1 - smoothing)).square().mean() + fake_logits.square().mean())
+    # The cross-entropy for a target t is softplus(a) - t·a; for t = 1 that is softplus(-a) = -log sigmoid(a).
+    return (F.softplus(real_logits) - (1 - smoothing) * real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
+    """What G minimises: -log D(G(z)) (non-saturating), -D(G(z)) (hinge), or (D(G(z)) - 1)² / 2 (least squares)."""
+    if kind == "hinge":
+        return -fake_logits.mean()
+    if kind == "least-squares":
+        return 0.5 * (fake_logits - 1).square().mean()
+    return F.softplus(-fake_logits).mean()
+
+
+def feature_matching_loss(real_features: Tensor, fake_features: Tensor) -> Tensor:
+    """Squared distance of the mean features, ‖E f(x) - E f(G(z))‖² (section 3.1 of arXiv:1606.03498); both [N, ...]."""
+    return (real_features.mean(0) - fake_features.mean(0)).square().sum()
+
+
+def noisy(pictures: Tensor, config: Config, step: int) -> Tensor:
+    """Instance noise: add N(0, σ²) to what D sees, real or fake, with a σ that fades linearly to nothing."""
+    sigma = config.instance_noise * max(0.0, 1 - step / config.noise_steps)
+    return pictures + sigma * torch.randn_like(pictures) if sigma else pictures
+
+
+def train(config: Config) -> Path:
+    """Algorithm 1 of arXiv:1406.2661 with convolutional networks; returns the folder of the run."""
+    fabric = make_fabric(config)
+    folder_size = 64 if Path(config.data).expanduser().exists() else None
+    data = load(config.data, config.size or folder_size, config.channels)
+    for side in (config.attention,) if config.attention else ():
+        sides = [stages(data.size)[0] * 2**i for i in range(1, stages(data.size)[1])]
+        require(side in sides, f"--attention must be one of {sides} (pixels a side of a hidden map), not {side}")
+
+    # Networks, their optimisers, and the averaged generator that is sampled from
+    shape = (data.channels, data.size, data.size)
+    build = {
+        "latent_dim": config.latent_dim, "width": config.width_g, "shape": shape, "attention": config.attention,
+        "upsampling": config.upsampling, "without": config.without,
+    }  # fmt: skip
+    generator = Generator(**build)
+    discriminator = Discriminator(
+        config.width_d, shape, config.spectral_norm, config.minibatch_discrimination, config.attention, config.without
+    )
+    for network in (generator, discriminator):
+        network.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
+    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    betas = (config.beta1, config.beta2)
+    opt_g = torch.optim.Adam(generator.parameters(), config.lr_g, betas, fused=True)
+    opt_d = torch.optim.Adam(discriminator.parameters(), config.lr_d, betas, fused=True)
+    generator, opt_g = fabric.setup(generator, opt_g)
+    discriminator, opt_d = fabric.setup(discriminator, opt_d)
+
+    state = {"generator": generator, "discriminator": discriminator, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
+    run = Run(config, fabric, CHAPTER, state)
+    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    fixed_z = torch.randn(64, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
+    real_batches = batches(data, config.batch_size, config.seed, fabric, start=run.step)
+
+    for step in run.steps():
+        # (1) Discriminator: real and fake go through it one after the other, since BatchNorm would mix their statistics.
+        real, _ = next(real_batches)  # [N, C, H, W]
+        real = real.contiguous(memory_format=torch.channels_last)
+        if config.mirror:
+            real = torch.where(torch.rand(len(real), 1, 1, 1, device=real.device) < 0.5, real.flip(3), real)
+        z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
+        with torch.no_grad():
+            fake = generator(z)
+        real_logits = discriminator(noisy(real, config, step))
+        fake_logits = discriminator(noisy(fake, config, step))
+        loss_d = discriminator_loss(real_logits, fake_logits, config.loss, config.label_smoothing)
+        opt_d.zero_grad()
+        fabric.backward(loss_d)
+        opt_d.step()
+
+        # (2) Generator: new latents, and the gradient flows through the discriminator into the generator.
+        z = run.randn(config.batch_size, config.latent_dim)
+        with frozen(fabric, discriminator):
+            fake = noisy(generator(z), config, step)
+            if config.feature_matching:
+                with torch.no_grad():
+                    real_features = discriminator.module.features(noisy(real, config, step))
+                loss_g = feature_matching_loss(real_features, discriminator.module.features(fake))
+            else:
+                loss_g = generator_loss(discriminator(fake), config.loss)
+        opt_g.zero_grad()
+        fabric.backward(loss_g)
+        opt_g.step()
+        ema.update_parameters(generator.module)
+
+        # (3) Look at it: how often is the discriminator right?
+        if run.log_now:
+            middle = 0.5 if config.loss == "least-squares" else 0.0
+            run.log(
+                {
+                    "loss/d": loss_d, "loss/g": loss_g,
+                    "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(),
+                    "right/real": (real_logits > middle).float().mean(), "right/fake": (fake_logits < middle).float().mean(),
+                }
+            )  # fmt: skip
+        if run.sample_now:
+            with run.looking():
+                run.sample("fixed_z", ema.module.eval()(fixed_z))
+        if run.save_now:
+            run.save()
+
+    # Half precision for the raw weights, which are there to be compared with their average: a smaller file.
+    both = nn.ModuleDict({"averaged": ema.module, "raw": copy.deepcopy(generator.module).half()})
+    return run.finish(both, build | {"data": config.data})
+
+
+if __name__ == "__main__":
+    command_line(train, Config, CHAPTER, PRESETS)

@@ -1,0 +1,124 @@
+"""Use a trained generator: from the shipped weights, or from a run of your own.
+
+python 03_wgan_gp/generate.py                                   # a grid of 64 digits
+python 03_wgan_gp/generate.py --interpolate                     # and a walk through the latent space, as a GIF
+python 03_wgan_gp/generate.py --neighbours                      # and the nearest training picture of each sample
+python 03_wgan_gp/generate.py --score                           # and the score of 5,000 digits
+python 03_wgan_gp/generate.py --weights runs/03_wgan_gp/TIME/weights.safetensors
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+from torch import Tensor
+
+from common import images, require
+from common.checkpoint import load_state, load_weights, write_atomically
+from common.data import load
+from common.run import command_line, one_device
+from model import Generator
+
+CHAPTER = "03_wgan_gp"
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass
+class Config:
+    """Pictures, walks and scores from a trained generator of chapter 03."""
+
+    weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
+    out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
+    seed: int = 0  # decides the latents
+    num: int | None = None  # pictures; default: 64, or 5,000 to score
+    interpolate: bool = False  # also write a GIF that walks from latent to latent
+    neighbours: bool = False  # also write 16 samples above their nearest training pictures
+    score: bool = False  # also score, beside the floor and blurred real pictures
+    inception: bool = False  # score with the published FID, KID and IS (needs their network on this machine)
+    data: str = ""  # the training pictures (for --neighbours and --score); default: those of the run
+    accelerator: str = "auto"  # auto, cpu, gpu, mps
+
+
+def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, object]]:
+    """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
+    tensors, settings = load_weights(path, CHAPTER)
+    sizes = {name: settings[name] for name in ("latent_dim", "width", "shape", "batch_norm")}
+    generator = Generator(**sizes | {"shape": tuple(sizes["shape"])})
+    load_state(generator, tensors, str(path))
+    return generator.eval().requires_grad_(False), settings
+
+
+def slerp(first: Tensor, second: Tensor, t: float) -> Tensor:
+    """Walk on the sphere from latent `first` (t = 0) to `second` (t = 1), both [D], instead of straight through it.
+
+    In many dimensions nearly all of a normal distribution lies at the distance sqrt(D) from the origin. The middle of a
+    straight line is nearer, at sqrt(D / 2), where the generator has never been trained (arXiv:1609.04468).
+    """
+    omega = torch.arccos(torch.cosine_similarity(first, second, dim=0))
+    return (torch.sin((1 - t) * omega) * first + torch.sin(t * omega) * second) / torch.sin(omega)
+
+
+def walk(generator: Generator, stops: Tensor, frames_per_stop: int = 12) -> Tensor:
+    """Pictures [F, C, H, W] on a closed walk by `slerp` through the latents `stops` [S, D]."""
+    latents = [
+        slerp(first, second, frame / frames_per_stop)
+        for first, second in zip(stops, stops.roll(-1, 0), strict=True)
+        for frame in range(frames_per_stop)
+    ]
+    return generator(torch.stack(latents))
+
+
+def main(config: Config) -> None:
+    device = one_device(config.accelerator)
+    scoring = config.score or config.inception
+    num = config.num if config.num is not None else (5000 if scoring else 64)
+    require(num >= 1, f"--num must be at least 1, not {num}")
+    generator, settings = load_generator(config.weights)
+    generator.to(device)
+    rng = torch.Generator().manual_seed(config.seed)
+    z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
+    fake = torch.cat([generator(part) for part in z.split(1000)])[:num]
+    written = [images.save_picture(images.grid(fake[:64], scale=2), config.out / "grid.png")]
+
+    if config.interpolate:
+        columns = [walk(generator, z[8 * column : 8 * column + 8]) for column in range(4)]  # four walks side by side
+        frames = [images.grid(torch.stack(frame), columns=4, scale=3) for frame in zip(*columns, strict=True)]
+        written.append(images.save_gif(frames, config.out / "interpolation.gif"))
+
+    trained_on, sizes = (
+        config.data or str(settings["data"]),
+        {"size": generator.shape[-1], "channels": generator.shape[0]},
+    )
+    if config.neighbours:
+        from common.metrics import nearest
+
+        real = load(trained_on, **sizes).all()
+        samples = images.to_uint8(fake[:16]).cpu()
+        twins = images.to_float(real[nearest(samples, real)])
+        pairs = torch.cat([fake[:16].cpu(), twins])  # first row: samples; second row: their neighbours
+        written.append(
+            images.save_picture(images.grid(pairs, columns=len(samples), scale=2), config.out / "neighbours.png")
+        )
+
+    if scoring:
+        from common import metrics
+
+        pictures = images.to_uint8(fake).cpu()
+        if config.inception:
+            text, numbers = metrics.inception_report(pictures, metrics.held_out(trained_on, **sizes))
+        else:
+            text, numbers = metrics.report(pictures, metrics.yardstick(trained_on))
+        print(text)
+        written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+
+    for path in written:
+        print(f"wrote {os.path.relpath(path)}")
+
+
+if __name__ == "__main__":
+    command_line(main, Config)

@@ -1,0 +1,221 @@
+"""Train a conditional GAN: the discriminator judges picture and label together, so the generator has to draw what was asked.
+
+python 04_conditional_gan/train.py                              # digits on a laptop, minutes
+python 04_conditional_gan/train.py --condition embedding        # or auxiliary: the other two ways to use the label
+python 04_conditional_gan/train.py --data fashion-10k           # or mnist, cifar10, or a folder with a subfolder a class
+python 04_conditional_gan/train.py --label-blind                # on purpose: only the generator sees the label
+python 04_conditional_gan/train.py --preset paper               # the projection paper's optimiser and loss, on CIFAR-10
+python 04_conditional_gan/train.py --resume runs/04_conditional_gan/TIME
+"""
+
+import copy
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from common import require
+from common.data import Pictures, batches, load
+from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from model import Discriminator, Generator
+
+CHAPTER = "04_conditional_gan"
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 04: a GAN that draws the class it is asked for."""
+
+    data: str = "mnist-10k"  # a named data set, or a folder or zip of pictures with a subfolder for each class
+    size: int | None = None  # pixels per side; default: the data's own, 32 for a folder
+    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
+    max_steps: int = 8000  # updates of the generator; ours: minutes on two cores
+    batch_size: int = 64  # pictures of all devices together; the projection paper's
+
+    # The condition
+    condition: Literal["embedding", "auxiliary", "projection"] = "projection"  # ours: the highest recall; see README.md
+    lambda_class: float = 1.0  # weight of the class loss of "auxiliary"; arXiv:1610.09585 section 3 has none, that is 1
+    label_blind: bool = False  # a mistake on purpose: the discriminator does not see the label
+    shuffle_labels: bool = False  # a mistake on purpose: every picture gets the label of another one
+
+    # The game
+    loss: Literal["non-saturating", "hinge"] = "hinge"  # arXiv:1802.05637 section 4
+    n_discriminator: int = 1  # updates of the discriminator for each of the generator; ours
+
+    # The networks
+    latent_dim: int = 100  # DCGAN's, arXiv:1511.06434 section 4
+    width: int = 32  # channels next to the picture, of both networks; ours: half of DCGAN's, for two cores
+    pool: Literal["convolution", "sum"] = "convolution"  # D's last features; ours: the paper's sum obeyed far less here
+    batch_norm: bool = True  # in the generator; arXiv:1511.06434 section 3
+    spectral_norm: bool = True  # in the discriminator; arXiv:1802.05957, as in arXiv:1802.05637 section 4
+
+    # The optimisers
+    lr_g: float = 1e-3  # ours: the projection paper's 2e-4 with beta2 0.9 needs more steps than a laptop has time for
+    lr_d: float = 1e-3  # ours: the same
+    beta1: float = 0.0  # Adam's momentum; arXiv:1802.05637 section 4
+    beta2: float = 0.99  # Adam's memory of squared gradients; ours: as in chapter 01
+    ema_decay: float = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
+        least = 2 * self.devices * self.num_nodes  # BatchNorm compares the pictures of one process
+        require(self.batch_size >= least, f"--batch-size must be at least {least} (2 a process), not {self.batch_size}")
+        for name in ("latent_dim", "width", "n_discriminator"):
+            value = getattr(self, name)
+            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        require(self.lr_g > 0 and self.lr_d > 0, f"learning rates must be above 0, not {self.lr_g} and {self.lr_d}")
+        require(self.lambda_class >= 0, f"--lambda-class must not be negative, not {self.lambda_class}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            share = getattr(self, name)
+            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
+
+
+# The projection paper's section 4 with the numbers of its authors' sn_cifar10.yml. Differs from paper: DCGAN's layers at
+# DCGAN's width in place of ResNets; the generator's batch is 64 too, not 128; the learning rate does not decay.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", data="cifar10", max_steps=50_000, batch_size=64, n_discriminator=5, latent_dim=128, width=64,
+        loss="hinge", spectral_norm=True, pool="sum",
+        lr_g=2e-4, lr_d=2e-4, beta1=0.0, beta2=0.9, ema_decay=0.0, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: str) -> Tensor:
+    """-log D(x, y) - log(1 - D(G(z, y), y)) with D = sigmoid(logits), or the hinge: both at least 1 beyond zero."""
+    if kind == "hinge":
+        return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def generator_loss(fake_logits: Tensor, kind: str) -> Tensor:
+    """-log D(G(z, y), y) (non-saturating), or minus the logit itself (the generator's side of the hinge)."""
+    if kind == "hinge":
+        return -fake_logits.mean()
+    return F.softplus(-fake_logits).mean()  # -log(sigmoid(logits))
+
+
+def class_loss(class_logits: Tensor | None, labels: Tensor) -> Tensor:
+    """-L_C of AC-GAN for one set of pictures: the cross-entropy of class logits [N, K]; 0 where there is no class head."""
+    if class_logits is None:
+        return torch.zeros((), device=labels.device)
+    return F.cross_entropy(class_logits, labels)
+
+
+def draw_labels(run: Run, labels: Tensor, n: int) -> Tensor:
+    """Labels for a whole batch of n fakes, as frequent as in the data, of which this process gets its share.
+
+    With p(y) = q(y) the label alone tells D nothing about real and fake. Where classes are unequal, labels drawn evenly
+    would: the best D would add log p(y) / q(y) to every logit.
+    """
+    whole = labels[torch.randint(len(labels), (n,), generator=run.latents)]
+    return run.fabric.to_device(whole.chunk(run.fabric.world_size)[run.fabric.global_rank])
+
+
+def labelled(config: Config) -> Pictures:
+    """Load the data of a run, and refuse what has no classes to ask for."""
+    data = load(config.data, config.size, config.channels)
+    remedy = "put the pictures of each class into a subfolder of its own"
+    require(len(data.classes) > 0, f"--data: the pictures of {data.name} have no labels: {remedy}")
+    require(data.labels.ndim == 1, f"--data: the pictures of {data.name} have several labels each, not one class")
+    require(len(data.classes) > 1, f"--data: {data.name} has only the class {data.classes[0]!r}: {remedy}, two or more")
+    first, last = int(data.labels.min()), int(data.labels.max())
+    known = first >= 0 and last < len(data.classes)
+    require(known, f"--data: labels {first} to {last} of {data.name} do not fit its {len(data.classes)} classes")
+    if config.shuffle_labels:
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(config.seed))
+        data = replace(data, labels=data.labels[order])
+    return data
+
+
+def train(config: Config) -> Path:
+    """Play the conditional game; returns the folder of the run."""
+    fabric = make_fabric(config)
+    data = labelled(config)
+
+    # Networks, their optimisers, and the averaged generator that is sampled from
+    shape, classes = (data.channels, data.size, data.size), len(data.classes)
+    build = {
+        "condition": config.condition, "classes": classes, "latent_dim": config.latent_dim, "width": config.width,
+        "shape": shape, "batch_norm": config.batch_norm,
+    }  # fmt: skip
+    sight = "blind" if config.label_blind else config.condition
+    generator = Generator(**build).to(memory_format=torch.channels_last)
+    discriminator = Discriminator(sight, classes, config.width, shape, config.pool, config.spectral_norm)
+    discriminator = discriminator.to(memory_format=torch.channels_last)
+    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    adam = {"betas": (config.beta1, config.beta2), "fused": True}
+    generator, opt_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), config.lr_g, **adam))
+    discriminator, opt_d = fabric.setup(
+        discriminator, torch.optim.Adam(discriminator.parameters(), config.lr_d, **adam)
+    )
+
+    state = {"generator": generator, "discriminator": discriminator, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
+    run = Run(config, fabric, CHAPTER, state)
+    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    columns = min(classes, 10)  # of the sample grid: one class each, and a latent for each of its eight rows
+    fixed_z = torch.randn(8, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
+    fixed = fixed_z.repeat_interleave(columns, 0), torch.arange(columns, device=fabric.device).repeat(8)
+    start = run.step * config.n_discriminator
+    real_batches = batches(data, config.batch_size, config.seed, fabric, start)
+
+    for _ in run.steps():
+        for _ in range(config.n_discriminator):
+            # (1) Discriminator: judge pictures with their labels. The generator is frozen, so keep no graph for it.
+            real, real_y = next(real_batches)  # [N, C, H, W], [N]
+            real = real.contiguous(memory_format=torch.channels_last)
+            z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
+            fake_y = draw_labels(run, data.labels, config.batch_size)  # [N]
+            with torch.no_grad():
+                fake = generator(z, fake_y)
+            # One pass for both halves is faster, and the same: without BatchNorm in D they do not see each other.
+            logits, class_logits = discriminator(torch.cat([real, fake]), torch.cat([real_y, fake_y]))
+            real_logits, fake_logits = logits.chunk(2)
+            loss_d = discriminator_loss(real_logits, fake_logits, config.loss)
+            if class_logits is not None:
+                real_class, fake_class = (class_loss(*half) for half in zip(class_logits.chunk(2), (real_y, fake_y)))
+                loss_d = loss_d + config.lambda_class * (real_class + fake_class)
+            opt_d.zero_grad()
+            fabric.backward(loss_d)
+            opt_d.step()
+
+        # (2) Generator: new latents and labels; the gradient flows through the discriminator into the generator.
+        z = run.randn(config.batch_size, config.latent_dim)
+        fake_y = draw_labels(run, data.labels, config.batch_size)
+        with frozen(fabric, discriminator):
+            before, class_logits = discriminator(generator(z, fake_y), fake_y)
+        loss_g = generator_loss(before, config.loss) + config.lambda_class * class_loss(class_logits, fake_y)
+        opt_g.zero_grad()
+        fabric.backward(loss_g)
+        opt_g.step()
+        ema.update_parameters(generator.module)
+
+        # (3) Look at copies: BatchNorm's statistics and spectral norm's vectors would move otherwise.
+        if run.log_now:
+            with run.looking():
+                judge, drawn = copy.deepcopy(discriminator.module), copy.deepcopy(generator.module)(z, fake_y)
+                after, _ = judge.eval()(drawn, fake_y)
+            curves = {"loss/d": loss_d, "loss/g": loss_g, "logits/real": real_logits.mean()}
+            curves |= {"logits/fake_before": before.mean(), "logits/fake_after": after.mean()}
+            if class_logits is not None:
+                curves |= {"class/real": real_class, "class/fake": fake_class}
+            run.log(curves)
+        if run.sample_now:
+            with run.looking():
+                run.sample("fixed_z", ema.module.eval()(*fixed), columns)
+        if run.save_now:
+            run.save()
+
+    return run.finish(ema.module, build | {"data": config.data, "names": data.classes})
+
+
+if __name__ == "__main__":
+    command_line(train, Config, CHAPTER, PRESETS)
