@@ -93,7 +93,7 @@ def test_faces_have_a_yardstick_with_floor_and_degraded_reference() -> None:
     values = stick.network.values(embed(stick.network, stick.held_out[:2000])[1])
     right = (values == faces.labels[:2000]).double().mean(0)
     for name in ("glasses", "beard", "hat", "long hair"):
-        assert right[faces.classes.index(name)] > 0.99, name
+        assert right[faces.classes.index(name)] > 0.98, name
     real = metrics.score(stick.held_out[:2000], stick)
     blurred = metrics.score(gaussian_blur(stick.held_out[:2000], [11, 11], [2.3, 2.3]), stick)
     with_glasses = stick.held_out[faces.labels[:, faces.classes.index("glasses")] == 1]
