@@ -100,7 +100,7 @@ def test_faces_have_a_yardstick_with_floor_and_degraded_reference() -> None:
     half = metrics.score(with_glasses[:2000], stick)
     assert real.fcd < 1.5 and real.recall > 0.6
     assert blurred.fcd > 5 * real.fcd and half.fcd > 2 * real.fcd
-    assert half.class_shares[stick.names.index("glasses")] > 0.98
+    assert half.class_shares[stick.names.index("glasses")] > 0.95
     assert 0.25 < real.class_shares[stick.names.index("glasses")] < 0.36
 
 
