@@ -10,6 +10,7 @@ fp32, a data loader that transforms one picture at a time, PyTorch's default Ada
 uses. "of matmul" is the share of the rate at which this machine multiplies two 1024 × 1024 matrices in fp32.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -234,13 +235,23 @@ def measure(chapter: str, flags: list[str] | None) -> dict[str, float]:
     return {"rate": MEASURED * batch_size / (times[WARM_UP + MEASURED] - times[WARM_UP]), "memory": peak}
 
 
+class WholeStep(contextlib.nullcontext[None]):
+    """Counts for the whole step, not by module: PyTorch's hooks for that do not bear a gradient of a gradient."""
+
+    parents = frozenset({"Global"})
+
+
 def flops_per_picture(chapter: str) -> float:
     """Floating-point operations of one step of the plain loop, for each picture of its batch."""
     sys.path.insert(0, str(ROOT / chapter))
+    for name in ("model", "train"):  # of the chapter before
+        sys.modules.pop(name, None)
     batch_size = importlib.import_module("train").Config().batch_size
     steps = PLAIN[chapter](2)
     next(steps)
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = WholeStep()  # type: ignore[assignment]
+    with counter:
         next(steps)
     return counter.get_total_flops() / batch_size
 
