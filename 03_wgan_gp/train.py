@@ -76,8 +76,8 @@ class Config(Settings):
             value = getattr(self, name)
             require(0 <= value < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
         require(
-            not (self.compile and self.lipschitz == "penalty"),
-            "--compile cannot differentiate twice, as the penalty has to: leave it away, or add --lipschitz clip",
+            not self.compile,
+            "--compile cannot differentiate twice, as the penalty and the logged slope have to: leave it away",
         )
         if self.size is not None:
             stages(self.size)  # a size that the networks cannot have is reported before the data is loaded

@@ -252,7 +252,8 @@ class Run:
                 print(f"writing to {os.path.relpath(self.folder)}", flush=True)
         if self.config.compile:
             for network in networks.values():
-                network.compile()
+                # The network inside of Fabric's wrapper: the wrapper would call itself for ever.
+                getattr(network, "module", network).compile()
 
     def randn(self, *shape: int) -> Tensor:
         """Standard normal numbers for the whole batch, of which this process gets its share [shape[0] / world, ...]."""

@@ -276,6 +276,11 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "2").glob("events*"))) == 1
 
 
+def test_compiled_networks_train(script: Script, tmp_path: Path) -> None:
+    code, _, errors = script(TRAIN, *SMALL, "--compile", "--max-steps", 2, "--out", tmp_path / "run")
+    assert code == 0, errors
+
+
 def test_bf16_runs_and_is_chosen_only_where_it_is_native(script: Script, tmp_path: Path) -> None:
     assert script(TRAIN, *SMALL, "--precision", "bf16-mixed", "--max-steps", 2, "--out", tmp_path / "run")[0] == 0
     native = run.native_bf16(torch.device("cpu"))
