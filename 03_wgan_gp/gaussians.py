@@ -5,7 +5,8 @@
     python 03_wgan_gp/gaussians.py --method clip                  # clipped weights
     python 03_wgan_gp/gaussians.py --modes 8
 
-The experiments are those of section 3 of arXiv:1704.00028, with smaller networks and fewer steps.
+The mixtures are those of section 3.1 of arXiv:1704.00028, where the generator is fixed; training it too follows the authors'
+gan_toy.py. Differs from that file: 8 latents in place of 2, tanh, width 128, a rate that falls to zero, fewer steps.
 
 Shape letters: N points, M modes.
 """
@@ -49,8 +50,8 @@ class Config:
     batch_size: int = 128  # points
     n_critic: int = 5  # updates of the judge for each of the generator, whatever the method
     lr: float = 6e-3  # of both networks at the start; ours: it falls to zero, so that the points come to rest
-    beta1: float = 0.0  # of Adam
-    beta2: float = 0.9  # of Adam
+    beta1: float = 0.0  # of Adam; Algorithm 1 of arXiv:1704.00028
+    beta2: float = 0.9  # of Adam; the same
     lambda_gp: float = 0.1  # weight of the penalty; the authors' gan_toy.py
     clip: float = 0.1  # bound of the critic's weights; ours: at the paper's 0.01 nothing is learned in a minute
     width: int = 128  # of the hidden layers of both networks
@@ -104,15 +105,20 @@ def make_optimizer(network: nn.Module, config: Config) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), config.lr, betas=(config.beta1, config.beta2), fused=True)
 
 
-def gan_losses(real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Chapter 01's two losses: -log D(x) - log(1 - D(G(z))) and -log D(G(z)), with D = sigmoid(logits)."""
-    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean(), F.softplus(-fake_logits).mean()
+def gan_judge_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Chapter 01's -log D(x) - log(1 - D(G(z))), with D = sigmoid(logits)."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def gan_generator_loss(fake_logits: Tensor) -> Tensor:
+    """Chapter 01's -log D(G(z)), the non-saturating loss."""
+    return F.softplus(-fake_logits).mean()
 
 
 def judge_step(judge: nn.Module, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor, config: Config) -> None:
     """One update of the critic or discriminator on points [N, 2] each."""
     real_scores, fake_scores = judge(torch.cat([real, fake])).chunk(2)
-    loss = gan_losses(real_scores, fake_scores)[0] if config.method == "gan" else critic_loss(real_scores, fake_scores)
+    loss = (gan_judge_loss if config.method == "gan" else critic_loss)(real_scores, fake_scores)
     if config.method == "penalty":
         loss = loss + config.lambda_gp * gradient_penalty(judge, real, fake, torch.rand(len(real)))
     optimizer.zero_grad()
@@ -125,7 +131,7 @@ def judge_step(judge: nn.Module, optimizer: torch.optim.Optimizer, real: Tensor,
 def train(
     config: Config, look: Callable[[int, nn.Module, nn.Module], None] | None = None
 ) -> tuple[nn.Module, nn.Module]:
-    """Play the game; `look(step, generator, judge)` is called 40 times. Returns both networks."""
+    """Play the game; `look(step, generator, judge)` is called about 40 times, the last step among them. Returns both networks."""
     torch.manual_seed(config.seed)
     generator, judge = mlp(LATENT_DIM, 2, config), make_judge(config)
     opt_g, opt_d = make_optimizer(generator, config), make_optimizer(judge, config)
@@ -142,12 +148,12 @@ def train(
 
         # (2) The generator
         scores = judge(generator(torch.randn(config.batch_size, LATENT_DIM)))
-        loss_g = gan_losses(scores, scores)[1] if config.method == "gan" else generator_loss(scores)
+        loss_g = (gan_generator_loss if config.method == "gan" else generator_loss)(scores)
         opt_g.zero_grad()
         loss_g.backward()
         opt_g.step()
 
-        if look is not None and (step == 1 or step % max(1, config.steps // 40) == 0):
+        if look is not None and (step in (1, config.steps) or step % max(1, config.steps // 40) == 0):
             with torch.no_grad(), torch.random.fork_rng():  # looking must not change the run
                 look(step, generator, judge)
     return generator, judge
@@ -168,21 +174,18 @@ def coverage(generator: nn.Module, modes: int) -> tuple[int, float]:
 
 
 @torch.no_grad()
-def picture(modes: int, step: int, generator: nn.Module, judge: nn.Module, title: str = "") -> Image.Image:
-    """One frame: level lines of the judge's scores in grey, 300 real points in blue, 300 generated ones in orange."""
+def picture(modes: int, step: int, generator: nn.Module, judge: nn.Module) -> Image.Image:
+    """One frame: level lines of the judge's scores in grey, 300 real points in blue, 500 generated ones in orange."""
     points, axis = plane(81)
-    fake = generator(
-        torch.randn(500, LATENT_DIM, generator=torch.Generator().manual_seed(0))
-    )  # the same in every frame
-    with torch.random.fork_rng():
-        real = sample(300, modes)
+    z = torch.randn(500, LATENT_DIM, generator=torch.Generator().manual_seed(0))  # the same in every frame
+    fake, real = generator(z), sample(300, modes)
     figure = Figure(figsize=(3.6, 3.8), dpi=70, layout="constrained")
     plot = figure.subplots()
     plot.contourf(axis, axis, judge(points).view(len(axis), len(axis)), levels=12, cmap="Greys_r", alpha=0.6)
     plot.scatter(real[:, 0], real[:, 1], s=3, color="tab:blue", label="real")
     plot.scatter(fake[:, 0], fake[:, 1], s=3, color="tab:orange", label="fake")
     covered, inside = coverage(generator, modes)
-    plot.set_title(f"{title}step {step}: {covered} of {modes} modes, {inside:.0%} inside", fontsize=9)
+    plot.set_title(f"step {step}: {covered} of {modes} modes, {inside:.0%} inside", fontsize=9)
     plot.set_aspect("equal")
     plot.set(xlim=(-3, 3), ylim=(-3, 3))
     plot.legend(loc="lower right", fontsize=7)

@@ -77,14 +77,15 @@ class Config(Settings):
             require(0 <= value < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
         require(
             not self.compile,
-            "--compile cannot differentiate twice, as the penalty and the logged slope have to: leave it away",
+            "--compile cannot differentiate twice, as the penalty has to: leave it away",
         )
         if self.size is not None:
             stages(self.size)  # a size that the networks cannot have is reported before the data is loaded
 
 
-# WGAN-GP as in Algorithm 1 and section 4 of arXiv:1704.00028, on digits: width, latents and length are those of the
-# authors' gan_mnist.py. Differs from paper: one layer less in each network, and kernels of 4 in place of 5.
+# WGAN-GP as in Algorithm 1 and section 4 of arXiv:1704.00028, on digits: width, latents and length are those of the authors'
+# gan_mnist.py. Differs from that file: BatchNorm in G and LayerNorm in the critic (as the paper's section 4), tanh in place of
+# a sigmoid, batch 64 and beta1 0 (Algorithm 1), one layer less in each network, and kernels of 4 in place of 5.
 PRESETS = {
     "laptop": Config(),
     "paper": Config(
@@ -135,7 +136,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 @torch.no_grad()
 def clip_weights(critic: nn.Module, bound: float) -> None:
-    """w <- clip(w, -bound, bound) for all weights: Algorithm 1 of arXiv:1701.07875."""
+    """w <- clip(w, -bound, bound) for all weights, biases and norm scales included: Algorithm 1 of arXiv:1701.07875."""
     for weight in critic.parameters():
         weight.clamp_(-bound, bound)
 
@@ -178,7 +179,7 @@ def train(config: Config) -> Path:
             z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
             with torch.no_grad():
                 fake = generator(z)
-            epsilon = torch.special.ndtr(run.randn(config.batch_size))  # [N], U[0, 1]: each draw's own quantile
+            epsilon = torch.special.ndtr(run.randn(config.batch_size))  # [N], U[0, 1]: a normal number's own quantile
             real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
             loss_d = critic_loss(real_scores, fake_scores)
             if config.lipschitz == "penalty":
@@ -206,14 +207,11 @@ def train(config: Config) -> Path:
             norms = gradient_norms(critic.module, interpolates(real, fake, epsilon)).detach()
             run.log(
                 {
-                    "loss/d": loss_d,
-                    "loss/g": loss_g,
-                    "scores/real": real_scores.mean(),
-                    "scores/fake": fake_scores.mean(),
+                    "loss/d": loss_d, "loss/g": loss_g, "scores/real": real_scores.mean(), "scores/fake": fake_scores.mean(),
+                    "wasserstein/estimate": wasserstein_estimate(real_scores, fake_scores),
+                    "gradient/norm": norms.mean(), "penalty/gp": (norms - 1).square().mean(),
                 }
-                | {"wasserstein/estimate": wasserstein_estimate(real_scores, fake_scores)}
-                | {"gradient/norm": norms.mean(), "penalty/gp": (norms - 1).square().mean()}
-            )
+            )  # fmt: skip
         if run.sample_now:
             with run.looking():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))

@@ -164,7 +164,7 @@ class Discriminator(nn.Module):
         elif condition == "projection":
             self.embed = nn.Embedding(classes, in_channels)
         self.apply(initialise)
-        if spectral:
+        if spectral:  # not for label_map: it is an input like the picture, not a weight that multiplies one
             for module in list(self.modules()):
                 if isinstance(module, nn.Conv2d | nn.Linear) or module is getattr(self, "embed", None):
                     spectral_norm(module)
@@ -179,7 +179,7 @@ class Discriminator(nn.Module):
         if self.condition == "auxiliary":
             class_logits = self.class_head(features)  # [N, K]
         elif self.condition == "projection":
-            logits = logits + (self.embed(labels) * features).sum(1)  # + y^T V phi(x)
+            logits = logits + (self.embed(labels) * features).sum(1)  # + v_y · phi(x)
         return logits, class_logits
 
 

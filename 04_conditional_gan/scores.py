@@ -45,7 +45,7 @@ def class_report(pictures: Tensor, labels: Tensor, data_name: str) -> tuple[str,
     features, logits = metrics.embed(stick.network, pictures)
     seen = stick.network.head(stick.sample).argmax(1)  # the reference's classes, as the same network names them
     hits, spread = asked_for(logits, labels, logits.shape[1]), variety(features, labels, stick.sample, seen)
-    mean, real = sum(hits) / len(hits), sum(spread) / len(spread)
-    text = f"asked-for class  {mean:.1%} (" + " ".join(f"{hit:.0%}" for hit in hits) + ")\n"
-    text += f"variety in class {real:.2f} of real pictures' (" + " ".join(f"{ratio:.2f}" for ratio in spread) + ")"
-    return text, {"asked_for": mean, "asked_for_by_class": hits, "variety": real, "variety_by_class": spread}
+    obeyed, varied = sum(hits) / len(hits), sum(spread) / len(spread)
+    text = f"asked-for class  {obeyed:.1%} (" + " ".join(f"{hit:.0%}" for hit in hits) + ")\n"
+    text += f"variety in class {varied:.2f} of real pictures' (" + " ".join(f"{ratio:.2f}" for ratio in spread) + ")"
+    return text, {"asked_for": obeyed, "asked_for_by_class": hits, "variety": varied, "variety_by_class": spread}

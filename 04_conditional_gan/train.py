@@ -36,10 +36,10 @@ class Config(Settings):
     size: int | None = None  # pixels per side; default: the data's own, 32 for a folder
     channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
     max_steps: int = 8000  # updates of the generator; ours: minutes on two cores
-    batch_size: int = 64  # pictures of all devices together; the projection paper's
+    batch_size: int = 64  # pictures of all devices together; the projection authors' sn_cifar10.yml
 
     # The condition
-    condition: Literal["embedding", "auxiliary", "projection"] = "projection"  # ours: the highest recall; see README.md
+    condition: Literal["embedding", "auxiliary", "projection"] = "projection"  # ours: later work builds on it
     lambda_class: float = 1.0  # weight of the class loss of "auxiliary"; arXiv:1610.09585 section 3 has none, that is 1
     label_blind: bool = False  # a mistake on purpose: the discriminator does not see the label
     shuffle_labels: bool = False  # a mistake on purpose: every picture gets the label of another one
@@ -113,7 +113,7 @@ def class_loss(class_logits: Tensor | None, labels: Tensor) -> Tensor:
 def draw_labels(run: Run, labels: Tensor, n: int) -> Tensor:
     """Labels for a whole batch of n fakes, as frequent as in the data, of which this process gets its share.
 
-    With p(y) = q(y) the label alone tells D nothing about real and fake. Where classes are unequal, labels drawn evenly
+    With p_data(y) = p_g(y) the label alone tells D nothing about real and fake. Where classes are unequal, labels drawn evenly
     would: the best D would add log p(y) / q(y) to every logit.
     """
     whole = labels[torch.randint(len(labels), (n,), generator=run.latents)]

@@ -45,7 +45,7 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
     for axis, group in zip(figure.subplots(1, max(1, len(groups)), squeeze=False)[0], groups, strict=False):
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):
             name = tag.split("/")[1]
-            colour = REAL if "real" in name else JUDGE if name == "d" else FAKE
+            colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE
             style = ":" if name.endswith("after") else "-"
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
             axis.plot(history["step"], _smooth(history[tag]), style, color=colour, label=name.replace("_", " "))

@@ -314,7 +314,7 @@ def test_one_step_of_each_kind_minimises_what_the_readme_says(
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_resume_equals_an_uninterrupted_run_bit_for_bit(train: ModuleType, tmp_path: Path, condition: str) -> None:
-    settings = TINY | {"condition": condition, "n_discriminator": 2 if condition == "projection" else 1}
+    settings = TINY | {"condition": condition, "n_discriminator": 2 if condition == "projection" else 1, "log_every": 3}
     whole = train.train(train.Config(**settings, max_steps=6, out=str(tmp_path / "whole")))
     train.train(train.Config(**settings, max_steps=3, out=str(tmp_path / "parts")))
     again = train.Config(**settings, max_steps=6, out=str(tmp_path / "parts"), resume=str(tmp_path / "parts"))
@@ -324,9 +324,7 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(train: ModuleType, tmp_p
     for part in ("generator", "discriminator", "ema"):
         assert same(first[part], second[part]), part
     assert same(first["opt_g"]["state"][0], second["opt_g"]["state"][0])
-    assert (
-        first["history"] | {"step": 0} == second["history"] | {"step": 0} or condition
-    )  # the points may differ by one
+    assert first["history"] == second["history"]
     assert same(load_file(whole / "weights.safetensors"), load_file(parts / "weights.safetensors"))
 
 
