@@ -189,8 +189,8 @@ def _resized(pictures: Pictures, size: int | None, channels: int | None) -> Pict
 # ------------------------------------------------------------------------------------------- your own pictures
 
 
-def read_picture(file: Any, name: str, size: int, channels: int) -> Tensor:
-    """Decode one picture of any common format to uint8 [C, size, size]; raises `UserError` that names it."""
+def open_picture(file: Any, name: str) -> Image.Image:
+    """Decode one picture of any common format: upright, in RGB, at its own size; raises `UserError` that names it."""
     try:
         with Image.open(file) as opened:
             picture = ImageOps.exif_transpose(opened)  # cameras store "turn me" beside the pixels
@@ -199,12 +199,15 @@ def read_picture(file: Any, name: str, size: int, channels: int) -> Tensor:
         if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        picture = ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
-        pixels = np.asarray(picture.convert("L"))[..., None] if channels == 1 else np.asarray(picture)
+        return picture.convert("RGB")
     except Exception as error:  # Pillow raises a dozen kinds of error for broken files
-        raise UserError(
-            f"--data: cannot read the picture {name} ({error}); mend it or take it out of the folder"
-        ) from error
+        raise UserError(f"cannot read the picture {name} ({error}); mend it or take it out of the folder") from error
+
+
+def read_picture(file: Any, name: str, size: int, channels: int) -> Tensor:
+    """One picture, cut to a centred square and resized: uint8 [C, size, size]; raises `UserError` that names it."""
+    picture = ImageOps.fit(open_picture(file, name), (size, size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture.convert("L"))[..., None] if channels == 1 else np.asarray(picture)
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 

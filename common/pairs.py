@@ -1,0 +1,219 @@
+"""Two kinds of picture: aligned pairs for chapter 05, and two piles without any order for chapter 06.
+
+    data = load_pairs("satellite-map")                    # or "facades", …, or a folder of your own
+    for a, b in pair_batches(data, 1, seed=0, fabric=fabric): ...   # float32 [N, 3, S, S] in [-1, 1], forever
+    side_a, side_b = load_unpaired("satellite-map")       # or "horse2zebra", …, or trainA/ trainB/ testA/ testB/
+
+`satellite.py` has how `satellite-map` is cut, so that its training and test tiles share no pixel.
+
+Shape letters: N pictures, S = height = width.
+"""
+
+import difflib
+import io
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from common import UserError, data, require, satellite
+from common.data import PictureFiles, Pictures, batches, data_root
+from common.images import to_float
+
+SIZE = 64  # pixels per side, unless --size says otherwise
+PAIRED = ("facades", "maps", "edges2shoes", "edges2handbags", "cityscapes", "night2day")
+UNPAIRED = (
+    "horse2zebra", "apple2orange", "summer2winter_yosemite", "monet2photo", "cezanne2photo", "ukiyoe2photo",
+    "vangogh2photo", "maps", "facades", "cityscapes", "iphone2dslr_flower", "ae_photos",
+)  # fmt: skip
+ARCHIVES = "http://efrosgans.eecs.berkeley.edu/{}/datasets/{}"  # the authors' own
+
+
+@dataclass(frozen=True)
+class Pairs(Dataset[Any]):
+    """Aligned square pictures; indexed by whole batches."""
+
+    name: str
+    images: "Tensor | PairFiles"  # uint8 [N, 6, S, S]: the three channels of A, then those of B
+    note: str = ""  # for the user to read
+    channels: int = 3  # of each side
+
+    @property
+    def size(self) -> int:
+        return self.images.shape[3]
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """One whole batch: A and B, each uint8 [N, 3, S, S]."""
+        both = self.images[indices]
+        return both[:, :3], both[:, 3:]
+
+    @property
+    def a(self) -> Tensor:
+        """Every picture of A: uint8 [N, 3, S, S]."""
+        return self.images[list(range(len(self)))][:, :3]
+
+    @property
+    def b(self) -> Tensor:
+        return self.images[list(range(len(self)))][:, 3:]
+
+
+def load_pairs(name_or_path: str, size: int | None = None, split: str = "train") -> Pairs:
+    """Load aligned pictures: `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
+
+    Own pictures lie side by side, A left and B right, twice as wide as high; or in folders `A/` and `B/` under the same names.
+    Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. Raises `UserError`.
+    """
+    require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
+    if name_or_path == "satellite-map":
+        return Pairs(name_or_path, torch.from_numpy(_tiles(size, split)[0]))
+    root, names, note = _listing(name_or_path, "pix2pix", PAIRED)
+    parts = {"train": ("train/",), "test": ("test/", "val/")}[split]  # some archives have only val/ beside train/
+    inside = next((part for part in parts if any(name.startswith(part) for name in names)), "")
+    require(split == "train" or bool(inside), f"--data: {root} has no pairs to test on: put some into a folder test/")
+    names = _below(names, inside) if inside else sorted({*names} - {*_below(names, "test/", "val/")})
+    chosen: list[tuple[str, ...]] = [(name,) for name in names]
+    a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
+    if a or b:
+        alone = [(a | b)[name] for name in sorted(a.keys() ^ b.keys())]
+        require(
+            not alone, f"--data: {''.join(alone[:1])} in {root} has no partner of the same name beside it, in A/ or B/"
+        )
+        chosen = [(a[name], b[name]) for name in sorted(a)]
+    pairs = PairFiles(root, tuple(chosen), size or SIZE, 6)  # type: ignore[arg-type]
+    return Pairs(name_or_path, data._decoded(pairs), note)  # type: ignore[arg-type]
+
+
+def load_unpaired(name_or_path: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:
+    """Load two piles of pictures: `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
+
+    Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`. The piles may differ in length. Those of
+    `satellite-map` come from different regions; only its test pictures are pairs, which serve to score. Raises `UserError`.
+    """
+    require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
+    if name_or_path == "satellite-map":
+        both, places = (torch.from_numpy(found) for found in _tiles(size, split))
+        if split == "test":  # the true pairs
+            return _pile("satellite", both[:, :3]), _pile("map", both[:, 3:])
+        region = places[:, 1] // satellite.BAND
+        rng = torch.Generator().manual_seed(0)
+        sides = [torch.nonzero(region % 2 == side).squeeze(1) for side in (0, 1)]
+        first, second = (side[torch.randperm(len(side), generator=rng)] for side in sides)
+        return _pile("satellite", both[first, :3]), _pile("map", both[second, 3:])
+    root, names, note = _listing(name_or_path, "cyclegan", UNPAIRED)
+    piles = []
+    for side in (f"{split}A/", f"{split}B/"):
+        inside = tuple(_below(names, side))
+        require(bool(inside), f"--data: {root} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)")
+        piles.append(_pile(f"{name_or_path} {side}", data._decoded(PictureFiles(root, inside, size or SIZE, 3)), note))
+    return piles[0], piles[1]
+
+
+def _tiles(size: int | None, split: str) -> tuple[np.ndarray, np.ndarray]:
+    return satellite.tiles(size or SIZE, split, data_root() / "satellite-map")
+
+
+def _pile(name: str, images: Tensor | PictureFiles, note: str = "") -> Pictures:
+    return Pictures(name, images, torch.zeros(images.shape[0], dtype=torch.int64), (), note)
+
+
+def _below(names: list[str], *folders: str) -> list[str]:
+    return [name for name in names if name.startswith(folders)]
+
+
+def pair_batches(pairs: Pairs, n: int, seed: int, fabric: Fabric, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """`data.batches` of n pairs for ever: (a, b), each this process's share of float32 [n, 3, S, S] in [-1, 1]."""
+    for a, b in batches(pairs, n, seed, fabric, start):  # type: ignore[arg-type]
+        yield a, to_float(b)
+
+
+# ---------------------------------------------------------------------------------------- pictures from files
+
+
+@dataclass(frozen=True)
+class PairFiles(PictureFiles):
+    """Pairs in a folder or zip that look like one uint8 tensor [N, 6, S, S]; a name is (side by side,) or (A, B)."""
+
+    def __getitem__(self, indices: list[int]) -> Tensor:
+        return torch.stack([self._pair(self.names[i]) for i in indices])  # type: ignore[arg-type]
+
+    def _pair(self, names: tuple[str, ...]) -> Tensor:
+        """uint8 [6, S, S]; raises `UserError` for what is broken, not side by side, or of two sizes."""
+        shown = [str(self.root / name) for name in names]
+        opened = [open_picture(self.root, name) for name in names]
+        if len(names) == 1:
+            w, h = opened[0].size
+            require(
+                w == 2 * h, f"--data: {shown[0]} is no pair side by side: it is not twice as wide as high, but {w}×{h}"
+            )
+            opened = [opened[0].crop((left, 0, left + h, h)) for left in (0, h)]
+        first, second = ("{}×{}".format(*picture.size) for picture in opened)
+        require(
+            first == second, f"--data: {shown[0]} is {first} pixels and {shown[-1]} {second}: a pair needs one size"
+        )
+        square = (self.size, self.size)
+        halves = [np.asarray(ImageOps.fit(picture, square, Image.Resampling.LANCZOS)) for picture in opened]
+        return torch.from_numpy(np.concatenate(halves, axis=2)).permute(2, 0, 1)
+
+
+def open_picture(root: Path, name: str) -> Image.Image:
+    """`data.open_picture` for a picture below a folder or in a zip. Raises `UserError` that names it."""
+    path = str(root / name)
+    if root.is_dir():
+        return data.open_picture(root / name, path)
+    return data.open_picture(io.BytesIO(zipfile.Path(root, name).read_bytes()), path)
+
+
+def _listing(name: str, kind: str, known: tuple[str, ...]) -> tuple[Path, list[str], str]:
+    """A folder or zip, the pictures in it, and a note about the files in it that are none."""
+    root = Path(name).expanduser()
+    if name in known:
+        root = _downloaded(name, kind, "tar.gz" if kind == "pix2pix" else "zip")
+    if not (root.is_dir() or zipfile.is_zipfile(root)):
+        everything = ("satellite-map", *known)
+        guess = difflib.get_close_matches(name, everything, n=1)
+        hint = f"did you mean {guess[0]}? " if guess else ""
+        raise UserError(f"--data: unknown data {name!r}; {hint}Known: {', '.join(everything)}, or a folder or zip")
+    if root.is_dir():
+        every = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    else:
+        every = [entry for entry in zipfile.ZipFile(root).namelist() if not entry.endswith("/")]
+    every = sorted(
+        name for name in every if not {part[0] for part in name.split("/")} & {".", "_"}
+    )  # .DS_Store, __MACOSX
+    names = [name for name in every if Path(name).suffix.lower() in Image.registered_extensions()]
+    require(bool(names), f"--data: no pictures in {root}")
+    others = {Path(name).suffix or "no ending" for name in every} - {Path(name).suffix for name in names}
+    return root, names, f"left out files that are no pictures: {', '.join(sorted(others))}" if others else ""
+
+
+def _downloaded(name: str, kind: str, ending: str) -> Path:
+    """The folder of an archive of the authors, fetched and unpacked on first use."""
+    folder = data_root() / kind / name
+    if not folder.is_dir():
+        beside = folder.with_name(f".{name}.part")  # a kill must not leave half a data set under its name
+        try:
+            beside.mkdir(parents=True, exist_ok=True)
+            archive = beside / f"{name}.{ending}"
+            torch.hub.download_url_to_file(ARCHIVES.format(kind, archive.name), str(archive))
+            shutil.unpack_archive(archive, beside, filter="data" if ending == "tar.gz" else None)
+            (beside / name).rename(folder)
+        except Exception as error:  # a missing network has many names
+            raise UserError(
+                f"--data {name}: the download failed ({' '.join(str(error).split())[:80]}); check the network, or put the authors' "
+                f"{name}.{ending}, unpacked, into {folder}; without a network use satellite-map"
+            ) from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return folder
