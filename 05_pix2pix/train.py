@@ -1,0 +1,242 @@
+"""Train pix2pix: a U-Net translates a picture, L1 says how far it is off, and a judge of patches says whether it looks real.
+
+python 05_pix2pix/train.py                              # satellite pictures to maps, minutes on a laptop
+python 05_pix2pix/train.py --direction BtoA             # maps to satellite pictures
+python 05_pix2pix/train.py --lambda-gan 0               # L1 alone; --lambda-l1 0 is the conditional GAN alone
+python 05_pix2pix/train.py --patch 1                    # or 16, 34, 70, 142, 286, whole: how much of the picture a logit sees
+python 05_pix2pix/train.py --data my_pairs              # a folder of pictures side by side, or with folders A/ and B/
+python 05_pix2pix/train.py --preset paper               # the paper's networks and numbers, at 256×256
+python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
+"""
+
+import contextlib
+import copy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from common import UserError, require
+from common.images import to_float
+from common.pairs import Pairs, load_pairs, pair_batches
+from common.run import Run, Settings, command_line, frozen, make_fabric
+from model import Discriminator, Generator
+
+CHAPTER = "05_pix2pix"
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 05: a network that translates pictures, learned from pairs."""
+
+    data: str = "satellite-map"  # a named set of pairs (facades, maps, …), or a folder or zip of your own
+    direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
+    size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
+    max_steps: int = 2500  # updates of the generator; ours: with more, L1 on new regions rises again, see README.md
+    batch_size: int = 8  # pairs of all devices together; ours: the paper's 1 leaves two cores half idle
+    accumulate: int = 1  # work on the batch in so many parts, one after the other, to save memory
+
+    # The game
+    lambda_l1: float = 100.0  # weight of the L1 loss; section 3.1 and 6.2
+    lambda_gan: float = 1.0  # weight of the adversarial loss; section 3.1 has none, that is 1; 0 is L1 alone
+    patch: Literal["1", "16", "34", "70", "142", "286", "whole"] = "16"  # ours: 70 is to 256 what about 16 is to 64
+    blind: bool = False  # a mistake on purpose: the discriminator does not see the input
+
+    # The pictures
+    jitter: bool = False  # enlarge to 286/256 and cut at random, section 6.2; ours: at 64 pixels that blurs the maps
+    mirror: bool = False  # mirror half of the pairs, section 6.2; ours: the map's mountains are lit from one side
+
+    # The networks
+    width_g: int = 20  # features next to the picture; ours: the paper's 64 is for a GPU
+    width_d: int = 24  # the same, of the discriminator; ours: narrower than the paper's 64, so that L1 is heard
+    norm: Literal["batch", "instance"] = "batch"  # ours: running averages at test time keep a tile's colour
+    dropout: float = 0.5  # the noise; section 6.1.1
+    skips: bool = True  # False: an encoder and decoder without the U-Net's skips; section 3.2.1
+
+    # The optimisers
+    lr: float = 6e-4  # of both networks; ours: three times that of section 3.3, for fewer steps
+    beta1: float = 0.5  # Adam's momentum; section 3.3
+    beta2: float = 0.999  # Adam's memory of squared gradients; section 3.3
+    decay_from: float = 0.5  # share of the steps after which the rate falls, linearly, to 0; as in the authors' program
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
+        for name in ("batch_size", "accumulate", "width_g", "width_d"):
+            value = getattr(self, name)
+            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        processes = self.devices * self.num_nodes
+        require(
+            self.batch_size % (processes * self.accumulate) == 0,
+            f"--batch-size {self.batch_size} cannot be shared evenly by {processes} process(es) and --accumulate {self.accumulate}",
+        )
+        require(
+            self.norm == "instance" or self.batch_size // (processes * self.accumulate) >= 2,
+            "--norm batch needs at least 2 pairs a process (and a part): take a larger --batch-size, or --norm instance",
+        )
+        for name in ("lambda_l1", "lambda_gan"):
+            value = getattr(self, name)
+            require(value >= 0, f"--{name.replace('_', '-')} must not be negative, not {value}")
+        require(
+            self.lambda_l1 + self.lambda_gan > 0, "--lambda-l1 and --lambda-gan are both 0: there is nothing to learn"
+        )
+        require(self.lr > 0, f"--lr must be above 0, not {self.lr}")
+        for name in ("beta1", "beta2", "dropout"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}")
+        require(0 <= self.decay_from <= 1, f"--decay-from must lie between 0 and 1, not {self.decay_from}")
+
+
+# Section 6.2 with its training for "maps": 200 epochs of batch 1, here 1,096 steps each as in that data set.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=256, max_steps=219_200, batch_size=1, patch="70", jitter=True, mirror=True,
+        width_g=64, width_d=64, norm="instance", lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Half of -log D(x, y) - log(1 - D(x, G(x, z))), mean over all patches; D = sigmoid(logits). Eq. 1, halved as in section 3.3."""
+    return (F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()) / 2
+
+
+def adversarial_loss(fake_logits: Tensor) -> Tensor:
+    """-log D(x, G(x, z)), mean over all patches: the non-saturating form of section 3.3."""
+    return F.softplus(-fake_logits).mean()
+
+
+def l1_loss(fake: Tensor, y: Tensor) -> Tensor:
+    """Mean distance of corresponding numbers, in units of [-1, 1]. Eq. 3."""
+    return (fake - y).abs().mean()
+
+
+def rate_at(step: int, max_steps: int, decay_from: float) -> float:
+    """The share of the learning rate that update number `step` (from 0) uses: 1, then linearly to 0 after the last one."""
+    start = decay_from * max_steps
+    return 1.0 if step < start else (max_steps - step) / max(max_steps - start, 1)
+
+
+def augment(both: Tensor, corners: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """Jitter and mirror of section 6.2, the same for both sides: pairs [N, 2 C, S, S] -> [N, 2 C, size, size].
+
+    Each pair is cut at its row and column of `corners` [N, 2] and mirrored where `mirrored` [N] says so.
+    """
+    cut = [pair[:, r : r + size, c : c + size] for pair, (r, c) in zip(both, corners.tolist(), strict=True)]
+    return torch.stack([pair.flip(2) if flip else pair for pair, flip in zip(cut, mirrored.tolist(), strict=True)])
+
+
+def drawn(run: Run, high: int, shape: tuple[int, ...]) -> Tensor:
+    """Whole numbers below `high` for the whole batch, of which this process gets its share."""
+    whole = torch.randint(high, shape, generator=run.latents)
+    return whole.chunk(run.fabric.world_size)[run.fabric.global_rank]
+
+
+def examples(config: Config, data: Pairs, n: int = 8) -> tuple[Tensor, Tensor]:
+    """Pairs to look at while training, spread over the test split, or over the training pairs where there is none."""
+    with contextlib.suppress(UserError):  # a folder of your own may have no test/
+        data = load_pairs(config.data, config.size, "test")
+    return data.__getitems__(torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist())
+
+
+def train(config: Config) -> Path:
+    """Learn the translation; returns the folder of the run."""
+    fabric = make_fabric(config)
+    with fabric.rank_zero_first():  # the first process cuts or downloads, the others read
+        data = load_pairs(config.data, config.size)
+
+    # Networks, their optimisers and the decay of the learning rate
+    build = {
+        "size": config.size, "width": config.width_g, "channels": data.channels, "norm": config.norm,
+        "dropout": config.dropout, "skips": config.skips,
+    }  # fmt: skip
+    generator = Generator(**build).to(memory_format=torch.channels_last)
+    discriminator = Discriminator(
+        config.size, config.width_d, data.channels, config.norm, config.patch, config.blind
+    ).to(memory_format=torch.channels_last)
+    adam = {"betas": (config.beta1, config.beta2), "fused": True}
+    opt_g = torch.optim.Adam(generator.parameters(), config.lr, **adam)
+    opt_d = torch.optim.Adam(discriminator.parameters(), config.lr, **adam)
+    decay_g, decay_d = (
+        torch.optim.lr_scheduler.LambdaLR(opt, lambda step: rate_at(step, config.max_steps, config.decay_from))
+        for opt in (opt_g, opt_d)
+    )
+    generator, opt_g = fabric.setup(generator, opt_g)
+    discriminator, opt_d = fabric.setup(discriminator, opt_d)
+
+    state = {"generator": generator, "discriminator": discriminator, "opt_g": opt_g, "opt_d": opt_d}
+    state |= {"decay_g": decay_g, "decay_d": decay_d}
+    run = Run(config, fabric, CHAPTER, state)
+    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    sides = slice(None, None, 1 if config.direction == "AtoB" else -1)
+    fixed_x, fixed_y = (fabric.to_device(to_float(side)) for side in examples(config, data)[sides])
+    real_batches = pair_batches(data, config.batch_size, config.seed, fabric, start=run.step)
+    larger = round(config.size * 286 / 256)
+
+    for _ in run.steps():
+        x, y = next(real_batches)[sides]  # [N, C, H, W] each
+        if config.jitter or config.mirror:
+            both, margin = torch.cat([x, y], dim=1), 0
+            if config.jitter:
+                both = F.interpolate(both, size=larger, mode="bilinear")
+                margin = larger - config.size
+            corners = drawn(run, margin + 1, (config.batch_size, 2))
+            mirrored = drawn(run, 2, (config.batch_size,)) * config.mirror
+            x, y = augment(both, corners, mirrored, config.size).chunk(2, dim=1)
+        x, y = (side.contiguous(memory_format=torch.channels_last) for side in (x, y))
+        parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
+
+        # (1) Discriminator: judge pairs. Eq. 1 without the generator's gradient; its fake serves again in (2), where G is the same.
+        opt_d.zero_grad()
+        for x, y in parts:
+            # Several parts are there to save memory: the graph of each would cost it again, so that (2) computes it anew.
+            with torch.set_grad_enabled(len(parts) == 1):
+                fake = generator(x)
+            if config.lambda_gan > 0:
+                real_logits, fake_logits = discriminator(x, y), discriminator(x, fake.detach())
+                loss_d = discriminator_loss(real_logits, fake_logits)
+                fabric.backward(loss_d / len(parts))
+        if config.lambda_gan > 0:
+            opt_d.step()
+            decay_d.step()
+
+        # (2) Generator: Eq. 4, look real to the judge, and be near the truth.
+        opt_g.zero_grad()
+        for x, y in parts:
+            fake = fake if len(parts) == 1 else generator(x)
+            off = l1_loss(fake, y)
+            loss_g = config.lambda_l1 * off
+            if config.lambda_gan > 0:
+                with frozen(fabric, discriminator):
+                    loss_g = loss_g + config.lambda_gan * adversarial_loss(discriminator(x, fake))
+            fabric.backward(loss_g / len(parts))
+        opt_g.step()
+        decay_g.step()
+
+        # (3) Look at it
+        if run.log_now:
+            curves = {"loss/g": loss_g, "l1/train": off}
+            if config.lambda_gan > 0:
+                curves |= {"loss/d": loss_d, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+            run.log(curves | {"rate/lr": opt_g.param_groups[0]["lr"]})
+        if run.sample_now:
+            with run.looking():
+                generator.module.eval()  # the noise stays on; BatchNorm uses its averages, as at test time
+                run.sample("input_output_truth", torch.cat([fixed_x, generator.module(fixed_x), fixed_y]), len(fixed_x))
+                generator.module.train()
+        if run.save_now:
+            run.save()
+
+    half = copy.deepcopy(generator.module).half()  # a smaller file; scores are made from what is stored
+    return run.finish(half, build | {"data": config.data, "direction": config.direction})
+
+
+if __name__ == "__main__":
+    command_line(train, Config, CHAPTER, PRESETS)

@@ -1,0 +1,533 @@
+"""Chapter 05 against independent results."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from common import UserError, images, pairs, run
+from tests.conftest import same, start
+
+Chapter = Callable[[str, str], ModuleType]
+Script = Callable[..., tuple[int, str, str]]
+FOLDER = "05_pix2pix"
+TRAIN, GENERATE = f"{FOLDER}/train.py", f"{FOLDER}/generate.py"
+TINY: dict[str, Any] = {
+    "size": 32, "width_g": 4, "width_d": 4, "batch_size": 4, "log_every": 2, "sample_every": 50, "save_every": 50,
+    "accelerator": "cpu", "precision": "32-true",
+}  # fmt: skip
+SMALL = [
+    "--size", 32, "--width-g", 4, "--width-d", 4, "--batch-size", 4, "--log-every", 1, "--accelerator", "cpu",
+    "--precision", "32-true",
+]  # fmt: skip
+
+
+@pytest.fixture
+def model(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "model")
+
+
+@pytest.fixture
+def train(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "train")
+
+
+@pytest.fixture
+def generate(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "generate")
+
+
+@pytest.fixture
+def scores(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "scores")
+
+
+def numbers(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+# ------------------------------------------------------------------------------------------------------- networks
+
+
+def test_the_papers_networks_have_the_authors_numbers_of_parameters(model: ModuleType) -> None:
+    for norm in ("batch", "instance"):
+        with torch.device("meta"):  # sizes without memory
+            assert numbers(model.Generator(256, 64, norm=norm)) == 54_413_955
+            judge = model.Discriminator(256, 64, norm=norm, patch="70")
+            assert numbers(judge) == 2_768_705
+            x = torch.empty(1, 3, 256, 256)
+            assert judge(x, x).shape == (1, 1, 30, 30)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256, 512])
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_the_u_net_takes_every_power_of_two(model: ModuleType, size: int, norm: str) -> None:
+    torch.manual_seed(0)
+    generator = model.Generator(size, 2, norm=norm)
+    assert len(generator.down) == int(math.log2(size)) == len(generator.up) + 1
+    x = torch.randn(2, 3, size, size)
+    fake = generator(x)
+    assert fake.shape == x.shape and fake.abs().max() <= 1
+    sides = [size >> (i + 1) for i in range(len(generator.down))]
+    for block, side in zip(generator.down, sides, strict=True):
+        x = block(x)
+        assert x.shape[-1] == side
+    assert x.shape[-1] == 1
+    assert sum(isinstance(layer, nn.Dropout) for layer in generator.modules()) == 3
+    patches = ["1", "16", "whole"] + (["70"] if size >= 32 else []) + (["286"] if size >= 128 else [])
+    for patch in patches:
+        logits = model.Discriminator(size, 2, norm=norm, patch=patch)(fake, fake)
+        if patch == "whole":
+            assert logits.shape == (2, 1, 1, 1)
+        else:
+            side = size if patch == "1" else (size >> {"16": 1, "70": 3, "286": 5}[patch]) - 2
+            assert logits.shape == (2, 1, side, side)
+
+
+@pytest.mark.parametrize("size", [0, 16, 48, 100, 1024])
+def test_other_sizes_are_refused_in_one_line(model: ModuleType, size: int) -> None:
+    with pytest.raises(UserError, match=rf"--size must be 32, 64, 128, 256 or 512.*not {size}$"):
+        model.Generator(size)
+
+
+def test_a_patch_that_is_too_large_says_so(model: ModuleType) -> None:
+    with pytest.raises(UserError, match="--patch 286 needs pictures of at least 96 pixels, not 64"):
+        model.Discriminator(64, 2, patch="286")
+
+
+@pytest.mark.parametrize("patch", ["1", "16", "34", "70", "142", "286"])
+def test_the_receptive_field_measured_by_gradients(model: ModuleType, patch: str) -> None:
+    """How many rows and columns of the input the middle logit depends on; without norms, which look at the whole picture."""
+    size = 512 if int(patch) > 100 else 128
+    torch.manual_seed(0)
+    judge = model.Discriminator(size, 2, patch=patch)
+    judge.body = nn.Sequential(*(layer for layer in judge.body if not isinstance(layer, nn.InstanceNorm2d)))
+    for parameter in judge.parameters():
+        nn.init.uniform_(parameter, 0.5, 1)  # nothing cancels
+    x, y = (torch.rand(1, 3, size, size, requires_grad=True) for _ in range(2))
+    logits = judge(x, y)
+    middle = logits.shape[-1] // 2
+    logits[0, 0, middle, middle].backward()
+    for side in (x, y):
+        rows = (side.grad != 0).any(1)[0].any(1).nonzero()
+        columns = (side.grad != 0).any(1)[0].any(0).nonzero()
+        assert rows.max() - rows.min() + 1 == int(patch) == columns.max() - columns.min() + 1
+
+
+def test_whole_sees_everything_and_blind_does_not_see_the_input(model: ModuleType) -> None:
+    torch.manual_seed(0)
+    x, y = (torch.randn(1, 3, 64, 64, requires_grad=True) for _ in range(2))
+    model.Discriminator(64, 4, patch="whole")(x, y).sum().backward()
+    assert (x.grad.abs().sum((0, 1)) > 0).all() and (y.grad.abs().sum((0, 1)) > 0).all()
+    x.grad = None
+    blind = model.Discriminator(64, 4, patch="16", blind=True)
+    blind(x, y).sum().backward()
+    assert x.grad is None and numbers(blind) < numbers(model.Discriminator(64, 4, patch="16"))
+
+
+def test_normalisation_is_the_papers_at_batch_one(model: ModuleType) -> None:
+    """Instance norm is BatchNorm of one picture with "the statistics of the test batch", in training and evaluation."""
+    torch.manual_seed(0)
+    instance, batch = model.norm_layer("instance", 5), nn.BatchNorm2d(5)
+    for layer in (instance, batch):
+        layer.weight.data, layer.bias.data = torch.arange(5.0), torch.arange(5.0) - 2
+    x = 3 * torch.randn(4, 5, 6, 6) + 1
+    one_by_one = torch.cat([batch(part) for part in x.split(1)])  # in training mode
+    torch.testing.assert_close(instance(x), one_by_one)
+    torch.testing.assert_close(instance.eval()(x), one_by_one)
+    assert not torch.allclose(batch(x), one_by_one, atol=0.1)
+    assert isinstance(model.norm_layer("batch", 5), nn.BatchNorm2d) and model.norm_layer("batch", 5).eps == 1e-5
+
+
+def test_norms_and_biases_are_where_the_paper_has_them(model: ModuleType) -> None:
+    generator, judge = model.Generator(64, 4), model.Discriminator(64, 4)
+    norms = [isinstance(block[-1], nn.InstanceNorm2d) for block in generator.down]
+    assert norms == [False, True, True, True, True, False]  # neither next to the picture nor on one pixel
+    assert all(any(isinstance(layer, nn.InstanceNorm2d) for layer in block) for block in generator.up)
+    assert isinstance(generator.to_picture[-1], nn.Tanh) and generator.to_picture[1].bias is not None
+    convs = [layer for layer in judge.body if isinstance(layer, nn.Conv2d)]
+    assert [conv.bias is not None for conv in convs] == [True, False, False, False, True]
+    assert [conv.stride[0] for conv in convs] == [2, 2, 2, 1, 1]  # 2 in the fourth would make the field 94
+    slopes = [
+        layer.negative_slope for layer in [*judge.modules(), *generator.modules()] if isinstance(layer, nn.LeakyReLU)
+    ]
+    assert set(slopes) == {0.2}
+
+
+def test_initial_weights(model: ModuleType) -> None:
+    torch.manual_seed(0)
+    for network in (model.Generator(64, 16), model.Discriminator(64, 32)):
+        weights = torch.cat(
+            [m.weight.flatten() for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+        )
+        assert weights.std().item() == pytest.approx(0.02, rel=0.02) and abs(weights.mean().item()) < 1e-4
+        scales = torch.cat([m.weight for m in network.modules() if isinstance(m, nn.InstanceNorm2d)])
+        assert scales.mean().item() == pytest.approx(1, abs=0.005) and scales.std().item() == pytest.approx(
+            0.02, rel=0.2
+        )
+
+
+def test_the_noise_stays_on_at_test_time(model: ModuleType) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 32, 32)
+    generator = model.Generator(32, 8).eval()
+    assert not torch.equal(generator(x), generator(x))
+    quiet = model.Generator(32, 8, dropout=0.0).eval()
+    assert torch.equal(quiet(x), quiet(x))
+    dropped = model.Noise(0.5).eval()(torch.ones(100_000))
+    assert (dropped == 0).float().mean().item() == pytest.approx(
+        0.5, abs=0.01
+    ) and dropped.mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_skips_carry_what_the_bottleneck_cannot(model: ModuleType) -> None:
+    """With skips the picture's details reach the output past the bottleneck; without them only through one pixel."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 64, 64)
+    for skips in (True, False):
+        generator = model.Generator(64, 4, norm="batch", dropout=0.0, skips=skips).eval()
+        with torch.no_grad():
+            for weight in generator.down[-1].parameters():
+                weight.zero_()  # the bottleneck says nothing any more
+            moved = generator(x) - generator(-x)
+        assert (moved.abs().max() > 1e-6) == skips
+    concatenated = [block[1].in_channels for block in model.Generator(64, 4).up]
+    plain = [block[1].in_channels for block in model.Generator(64, 4, skips=False).up]
+    assert concatenated == [32, 64, 64, 32, 16] and plain == [32, 32, 32, 16, 8]
+
+
+# ----------------------------------------------------------------------------------------------------- the method
+
+
+def test_losses_against_their_definitions(train: ModuleType) -> None:
+    torch.manual_seed(0)
+    real, fake = 3 * torch.randn(4, 1, 6, 6), 3 * torch.randn(4, 1, 6, 6)
+    bce = F.binary_cross_entropy_with_logits
+    expected = (bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))) / 2
+    torch.testing.assert_close(train.discriminator_loss(real, fake), expected)
+    torch.testing.assert_close(train.adversarial_loss(fake), bce(fake, torch.ones_like(fake)))
+    assert train.discriminator_loss(torch.zeros(1), torch.zeros(1)).item() == pytest.approx(math.log(4) / 2)
+    a, b = torch.tensor([[0.0, 1.0], [-1.0, 0.5]]), torch.tensor([[0.5, 1.0], [1.0, 0.0]])
+    assert train.l1_loss(a, b).item() == pytest.approx((0.5 + 0 + 2 + 0.5) / 4)
+
+
+def test_the_rate_is_constant_and_then_falls_in_a_line_to_zero(train: ModuleType) -> None:
+    rates = [train.rate_at(step, 100, 0.5) for step in range(101)]
+    assert rates[:51] == [1.0] * 51 and rates[100] == 0
+    np.testing.assert_allclose(rates[50:], np.linspace(1, 0, 51))
+    assert {train.rate_at(step, 100, 1.0) for step in range(100)} == {1.0}
+
+
+def test_the_decay_really_steps(train: ModuleType, tmp_path: Path) -> None:
+    folder = train.train(train.Config(**TINY | {"log_every": 1}, max_steps=8, out=str(tmp_path / "run")))
+    history = json.loads((folder / "metrics.json").read_text())
+    assert history["rate/lr"] == pytest.approx(
+        [train.Config().lr * train.rate_at(step, 8, 0.5) for step in range(1, 9)]
+    )
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    for part in ("opt_g", "opt_d"):
+        assert saved[part]["param_groups"][0]["lr"] == 0
+
+
+def test_jitter_and_mirror_treat_both_sides_alike(train: ModuleType) -> None:
+    size, larger = 32, 36
+    place = torch.arange(larger * larger, dtype=torch.float32).view(1, 1, larger, larger)
+    both = torch.cat([place.expand(6, 3, -1, -1), -place.expand(6, 3, -1, -1)], 1)
+    corners = torch.tensor([[0, 0], [4, 4], [2, 3], [0, 0], [1, 0], [4, 0]])
+    mirrored = torch.tensor([0, 0, 0, 1, 1, 0])
+    a, b = train.augment(both, corners, mirrored, size).chunk(2, dim=1)
+    assert a.shape == (6, 3, size, size) and torch.equal(a, -b)
+    for picture, (r, c), flip in zip(a, corners.tolist(), mirrored.tolist(), strict=True):
+        expected = place[0, :, r : r + size, c : c + size]
+        assert torch.equal(picture, (expected.flip(2) if flip else expected).expand(3, -1, -1))
+
+
+def test_both_flags_change_the_run_and_the_draws_are_shared(train: ModuleType, tmp_path: Path) -> None:
+    found = []
+    for i, flags in enumerate(({}, {"jitter": True}, {"mirror": True})):
+        folder = train.train(train.Config(**TINY, **flags, max_steps=2, out=str(tmp_path / str(i))))
+        found.append(load_file(folder / "weights.safetensors"))
+    assert not same(found[0], found[1]) and not same(found[0], found[2]) and not same(found[1], found[2])
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_one_step_minimises_what_the_readme_says(
+    train: ModuleType, model: ModuleType, tmp_path: Path, direction: str
+) -> None:
+    """The first step by hand: the same networks, D's half of Eq. 1 with the fake held fixed, then Eq. 4 with the new D."""
+    settings = TINY | {"norm": "instance", "dropout": 0.0, "direction": direction, "seed": 3}
+    config = train.Config(**settings | {"log_every": 1}, max_steps=1, out=str(tmp_path / "run"))
+    folder = train.train(config)
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+
+    torch.manual_seed(3)
+    generator = train.Generator(32, 4, norm="instance", dropout=0.0)
+    judge = train.Discriminator(32, 4, norm="instance", patch="16")
+    fabric = run.make_fabric(config)
+    x, y = next(pairs.pair_batches(pairs.load_pairs("satellite-map", 32), 4, 3, fabric))
+    x, y = (x, y) if direction == "AtoB" else (y, x)
+    opt_g, opt_d = (torch.optim.Adam(n.parameters(), config.lr, (0.5, 0.999)) for n in (generator, judge))
+    bce = F.binary_cross_entropy_with_logits
+    fake = generator(x).detach()
+    real_logits, fake_logits = judge(x, y), judge(x, fake)
+    loss_d = 0.5 * bce(real_logits, torch.ones_like(real_logits)) + 0.5 * bce(
+        fake_logits, torch.zeros_like(fake_logits)
+    )
+    loss_d.backward()
+    opt_d.step()
+    fake = generator(x)
+    logits = judge(x, fake)
+    loss_g = bce(logits, torch.ones_like(logits)) + 100 * (fake - y).abs().mean()
+    loss_g.backward()
+    opt_g.step()
+    for network, part in ((generator, "generator"), (judge, "discriminator")):
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(saved[part][name], value, rtol=1e-4, atol=3e-5)  # a step is 6e-4
+    history = json.loads((folder / "metrics.json").read_text())
+    assert history["loss/d"][0] == pytest.approx(loss_d.item(), rel=1e-4)
+    assert history["loss/g"][0] == pytest.approx(loss_g.item(), rel=1e-4)
+
+
+def test_parts_of_a_batch_add_up_to_the_whole(train: ModuleType, tmp_path: Path) -> None:
+    quiet = TINY | {"norm": "instance", "dropout": 0.0}
+    found = [
+        load_file(train.train(train.Config(**quiet, accumulate=parts, max_steps=4, out=str(tmp_path / str(parts)))) / "weights.safetensors")
+        for parts in (1, 4)
+    ]  # fmt: skip
+    assert max((found[0][name].float() - found[1][name].float()).abs().max().item() for name in found[0]) < 2e-4
+
+
+def test_without_a_game_there_is_no_judge_and_without_l1_no_truth(train: ModuleType, tmp_path: Path) -> None:
+    alone = train.train(train.Config(**TINY, lambda_gan=0.0, max_steps=4, out=str(tmp_path / "l1")))
+    history = json.loads((alone / "metrics.json").read_text())
+    assert "loss/d" not in history and history["loss/g"] == pytest.approx(
+        [100 * v for v in history["l1/train"]], rel=1e-5
+    )
+    saved = torch.load(alone / "last.ckpt", weights_only=True)
+    assert not saved["opt_d"]["state"]  # D has never been touched
+    game = train.train(train.Config(**TINY, lambda_l1=0.0, max_steps=4, out=str(tmp_path / "gan")))
+    history = json.loads((game / "metrics.json").read_text())
+    assert all(loss < 10 for loss in history["loss/g"]) and "loss/d" in history
+
+
+# -------------------------------------------------------------------------------------------------------- the run
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_resume_equals_an_uninterrupted_run_bit_for_bit(
+    train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, norm: str
+) -> None:
+    settings = TINY | {"norm": norm, "jitter": norm == "batch", "mirror": norm == "batch", "max_steps": 8}
+    whole = train.train(train.Config(**settings, out=str(tmp_path / "whole")))
+    with monkeypatch.context() as patch:  # Ctrl-C in step 5, after the decay has begun
+        patch.setattr(train.Run, "_anybody_interrupted", lambda self: self.step == 5)
+        with pytest.raises(SystemExit):
+            train.train(train.Config(**settings, out=str(tmp_path / "parts")))
+    again = train.Config(**settings, out=str(tmp_path / "parts"), resume=str(tmp_path / "parts"))
+    parts = train.train(again)
+    first, second = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (whole, parts))
+    assert second["step"] == 8
+    for part in ("generator", "discriminator"):
+        assert same(first[part], second[part]), part
+    assert first["decay_g"]["last_epoch"] == second["decay_g"]["last_epoch"] == 8
+    assert same(first["opt_g"]["state"][0], second["opt_g"]["state"][0])
+    assert same(load_file(whole / "weights.safetensors"), load_file(parts / "weights.safetensors"))
+
+
+def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path) -> None:
+    def weights(name: str, **settings: object) -> dict[str, torch.Tensor]:
+        folder = train.train(train.Config(**TINY | settings, max_steps=4, out=str(tmp_path / name)))
+        found = torch.load(folder / "last.ckpt", weights_only=True)
+        return found["generator"] | found["discriminator"]
+
+    first = weights("first")
+    assert same(first, weights("looked", log_every=1, sample_every=1, save_every=1))
+    assert not same(first, weights("other", seed=1))
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """Without BatchNorm and noise, which look at one process alone, two processes learn what one does."""
+    quiet = ["--norm", "instance", "--dropout", 0, "--jitter", "--mirror", "--max-steps", 6]
+    for devices in (1, 2):
+        process = start(TRAIN, *SMALL, *quiet, "--devices", devices, "--out", tmp_path / str(devices))
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
+    for part in ("generator", "discriminator"):
+        assert max((one[part][name] - two[part][name]).abs().max().item() for name in one[part]) < 1e-4, part
+
+
+def test_sample_grids_have_three_rows(script: Script, tmp_path: Path) -> None:
+    code, printed, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--sample-every", 1, "--out", tmp_path / "run")
+    assert code == 0, errors
+    assert "satellite-map: 2,347 pictures, 3×32×32" in printed
+    assert Image.open(tmp_path / "run" / "samples" / "step_000002.png").size == (8 * 34 + 2, 3 * 34 + 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--size", 48], "--size must be 32, 64, 128, 256 or 512"),
+        (["--batch-size", 0], "--batch-size must be at least 1"),
+        (["--batch-size", 1], "--norm batch needs at least 2 pairs a process"),
+        (["--batch-size", 6, "--accumulate", 4], "--batch-size 6 cannot be shared evenly by 1 process(es) and --accumulate 4"),
+        (["--lambda-l1", 0, "--lambda-gan", 0], "there is nothing to learn"),
+        (["--lambda-l1", -1], "--lambda-l1 must not be negative"),
+        (["--dropout", 1], "--dropout must be at least 0 and below 1"),
+        (["--decay-from", 1.5], "--decay-from must lie between 0 and 1"),
+        (["--lr", 0], "--lr must be above 0"),
+        (["--width-g", 0], "--width-g must be at least 1"),
+        (["--patch", 142, "--size", 32], "--patch 142 needs pictures of at least 48 pixels"),
+        (["--data", "facade"], "did you mean facades"),
+        (["--data", "mnist-10k"], "unknown data 'mnist-10k'"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_get_one_line(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:
+    code, _, errors = script(TRAIN, "--max-steps", 2, "--out", tmp_path / "run", *arguments)
+    message = errors.strip().splitlines()[-1]
+    assert code == 2 and message.startswith("error: ") and expected in message and "Traceback" not in errors
+
+
+def test_the_paper_preset_is_the_papers_setting(script: Script, train: ModuleType) -> None:
+    paper = train.PRESETS["paper"]
+    assert (paper.size, paper.batch_size, paper.patch, paper.norm, paper.dropout) == (256, 1, "70", "instance", 0.5)
+    assert (paper.lr, paper.beta1, paper.beta2, paper.lambda_l1, paper.lambda_gan) == (2e-4, 0.5, 0.999, 100, 1)
+    assert paper.jitter and paper.mirror and paper.skips and not paper.blind and paper.decay_from == 0.5
+    code, printed, _ = script(TRAIN, "--preset", "paper", "--max-steps", 0)
+    assert code == 0 and "54,413,955 parameters" in printed and "2,768,705 parameters" in printed
+
+
+# --------------------------------------------------------------------------------------------------------- scores
+
+
+def test_scores_against_their_definitions(scores: ModuleType) -> None:
+    torch.manual_seed(0)
+    truth = images.to_float(torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8))
+    fake = (truth + 0.2 * torch.randn_like(truth)).clamp(-1, 1)
+    found = scores.compare(fake, truth)
+    rounded = images.to_float(images.to_uint8(fake))
+    assert found["l1"] == pytest.approx((rounded - truth).abs().mean().item())
+    mse = (rounded - truth).square().mean((1, 2, 3))
+    assert found["psnr"] == pytest.approx((10 * torch.log10(4 / mse)).mean().item(), rel=1e-5)
+    assert 0.5 < found["ssim"] < 1 and scores.compare(truth, truth)["ssim"] == pytest.approx(1)
+    assert scores.compare(truth, truth)["l1"] == 0 and scores.compare(truth, truth)["detail"] == pytest.approx(1)
+
+
+def test_detail_counts_the_finest_waves_only(scores: ModuleType) -> None:
+    """Parseval: all power together is the mean square; a wave of 8 pixels is not fine, one of 3 pixels is."""
+    column = torch.arange(48).float()
+    for period, fine in ((8, False), (3, True)):
+        wave = torch.cos(2 * math.pi * column / period).expand(1, 1, 48, 48)
+        assert (scores.fine_power(wave).item() > 1e-3) == fine
+    white = torch.randn(20, 3, 64, 64)
+    assert scores.fine_power(white).item() == pytest.approx(1, rel=0.05)
+    assert scores.compare(0.5 * white.clamp(-1, 1), white.clamp(-1, 1))["detail"] == pytest.approx(0.25, rel=0.05)
+
+
+def test_the_references_need_no_network(scores: ModuleType) -> None:
+    torch.manual_seed(0)
+    train_truth, truth = (torch.rand(8, 3, 32, 32) * 2 - 1 for _ in range(2))
+    rows = scores.references(train_truth, truth)
+    rounded = images.to_float(images.to_uint8(train_truth.mean(0)))
+    assert rows["mean predictor"]["l1"] == pytest.approx((rounded - truth).abs().mean().item(), abs=3e-3)
+    assert rows["blurred truth"]["detail"] < 0.05
+    printed = scores.table(rows)
+    assert "ratio" in printed and " 1.00 " in printed.splitlines()[1]
+
+
+# ------------------------------------------------------------------------------------------------------- generate
+
+
+def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
+    code, printed, errors = script(GENERATE, "--score", "--interpolate", "--num", 6, "--out", tmp_path)
+    assert code == 0, errors
+    for name in ("grid.png", "flight.gif", "flight.png", "score.json"):
+        assert (tmp_path / name).stat().st_size > 300 and name in printed
+    assert Image.open(tmp_path / "grid.png").size == ((6 * 66 + 2) * 2, (3 * 66 + 2) * 2)
+    assert getattr(Image.open(tmp_path / "flight.gif"), "n_frames", 1) > 20
+    assert "6 test pairs of satellite-map, AtoB" in printed and "mean predictor" in printed
+    assert set(json.loads((tmp_path / "score.json").read_text())) == {"pix2pix", "mean predictor", "blurred truth"}
+
+
+def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.effect_noise((300, 200), 60).save(folder / "grey.jpg")
+    Image.new("RGBA", (50, 90), (20, 40, 90, 128)).save(folder / "glass.png")
+    Image.new("CMYK", (64, 64)).save(folder / "glass.tif")
+    code, printed, errors = script(GENERATE, folder, "--out", tmp_path / "out")
+    assert code == 0, errors
+    assert "grey.jpg: 300×200, its middle 200×200 resized to 64×64" in printed
+    assert "glass.png: 50×90, its middle 50×50 resized to 64×64" in printed
+    for name in ("grey", "glass", "glass.tif"):
+        assert Image.open(tmp_path / "out" / f"{name}_translated.png").size == (64, 64)
+    code, printed, errors = script(GENERATE, folder / "grey.jpg", "--whole", "--out", tmp_path / "out")
+    assert code == 0, errors
+    assert "grey.jpg: 300×200, resized to 320×192" in printed
+    assert Image.open(tmp_path / "out" / "grey_translated.png").size == (320, 192)
+
+
+def test_the_same_seed_draws_the_same_noise(generate: ModuleType) -> None:
+    generator, _ = generate.load_generator()
+    x = torch.randn(2, 3, 64, 64)
+    found = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        found.append(generate.translate(generator, x))
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+def test_a_run_on_own_pairs_is_translated_back_and_scored(script: Script, tmp_path: Path) -> None:
+    for part in ("", "test/"):
+        for i in range(6):
+            path = tmp_path / "own" / part / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.effect_noise((64, 32), 20 + 10 * i).convert("RGB").save(path)
+    out = tmp_path / "run"
+    code, printed, errors = script(
+        TRAIN, *SMALL, "--data", tmp_path / "own", "--direction", "BtoA", "--max-steps", 2, "--out", out
+    )
+    assert code == 0 and "6 pictures, 3×32×32" in printed, errors
+    weights = ["--weights", out / "weights.safetensors", "--out", tmp_path / "made"]
+    code, printed, errors = script(GENERATE, *weights, "--score")
+    assert code == 0 and "6 test pairs" in printed and "BtoA" in printed, errors
+    code, _, errors = script(GENERATE, *weights, "--interpolate")
+    assert code == 2 and "flies over the world of satellite-map" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["/no/such.png"], "there is no picture or folder"),
+        ([__file__], "cannot read the picture"),
+        (["--num", 0], "--num must be at least 1"),
+        (["--weights", "/no/such.safetensors"], "there are no weights"),
+        (["--data", "satelite-map"], "did you mean satellite-map"),
+    ],
+)
+def test_generate_explains_wrong_input(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:
+    code, _, errors = script(GENERATE, "--out", tmp_path, *arguments)
+    assert code == 2 and expected in errors.splitlines()[-1] and "Traceback" not in errors
+
+
+def test_shipped_weights_keep_the_readmes_promise(generate: ModuleType, scores: ModuleType) -> None:
+    """At most 0.65 of the mean predictor's L1, on tiles that share no pixel with those of the training."""
+    generator, settings = generate.load_generator()
+    assert (settings["data"], settings["direction"], settings["size"]) == ("satellite-map", "AtoB", 64)
+    test, train = (pairs.load_pairs("satellite-map", 64, split) for split in ("test", "train"))
+    truth = images.to_float(test.b)
+    torch.manual_seed(1)
+    found = scores.compare(generate.translate(generator, images.to_float(test.a)), truth)
+    mean = scores.references(images.to_float(train.b), truth)["mean predictor"]
+    assert found["l1"] <= 0.65 * mean["l1"]
+    assert found["ssim"] > mean["ssim"] and found["psnr"] > mean["psnr"] + 2 and 0.1 < found["detail"] < 2
