@@ -111,18 +111,17 @@ def plain_dcgan(steps: int) -> Iterator[int]:
 
     settings = Settings()
     size, betas = settings.batch_size, (settings.beta1, settings.beta2)
-    generator, discriminator = Generator(width=settings.width_g), Discriminator(width=settings.width_d)
+    generator, discriminator = Generator(width=settings.width_g), Discriminator(settings.width_d, spectral=True)
     opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr_g, betas=betas)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr_d, betas=betas)
     ema = averaged(generator, settings.ema_decay)
-    bce, ones, zeros = nn.BCEWithLogitsLoss(), torch.ones(size), torch.zeros(size)
     for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, size), strict=False):
         fake = generator(torch.randn(size, settings.latent_dim)).detach()
-        loss_d = bce(discriminator(real), ones) + bce(discriminator(fake), zeros)
+        loss_d = torch.relu(1 - discriminator(real)).mean() + torch.relu(1 + discriminator(fake)).mean()
         opt_d.zero_grad()
         loss_d.backward()
         opt_d.step()
-        loss_g = bce(discriminator(generator(torch.randn(size, settings.latent_dim))), ones)
+        loss_g = -discriminator(generator(torch.randn(size, settings.latent_dim))).mean()
         opt_g.zero_grad()
         loss_g.backward()
         opt_g.step()
@@ -197,11 +196,107 @@ def plain_conditional_gan(steps: int) -> Iterator[int]:
         yield step
 
 
+def plain_cyclegan(steps: int) -> Iterator[int]:
+    """Chapter 06 as one writes it first: one picture at a time, each translation a pass of its own, no network frozen."""
+    from common.pairs import load_unpaired
+    from model import Discriminator, Generator, ImagePool
+    from train import LAYERS
+    from train import Config as Settings
+
+    settings = Settings()
+    adam = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2)}
+    to_b, to_a = (Generator(width=settings.width) for _ in range(2))
+    judge_a, judge_b = (Discriminator(width=settings.width_d, layers=LAYERS[settings.patch]) for _ in range(2))
+    opt_g = torch.optim.Adam([*to_b.parameters(), *to_a.parameters()], **adam)
+    opt_d = torch.optim.Adam([*judge_a.parameters(), *judge_b.parameters()], **adam)
+    pools, rng = (ImagePool(settings.pool_size), ImagePool(settings.pool_size)), torch.Generator()
+    l1, mse = nn.L1Loss(), nn.MSELoss()
+    transform = transforms.Compose(
+        [transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    )
+
+    def one_by_one(pictures: torch.Tensor) -> Iterator[torch.Tensor]:
+        class PerPicture(Dataset):  # type: ignore[type-arg]
+            def __len__(self) -> int:
+                return len(pictures)
+
+            def __getitem__(self, index: int) -> torch.Tensor:
+                return transform(pictures[index])
+
+        while True:
+            yield from DataLoader(PerPicture(), batch_size=settings.batch_size, shuffle=True, drop_last=True)
+
+    sides = [one_by_one(side.all()) for side in load_unpaired(settings.data)]
+    for step, real_a, real_b in zip(range(1, steps + 1), *sides, strict=False):
+        fake_b, fake_a = to_b(real_a), to_a(real_b)
+        cycle = l1(to_a(fake_b), real_a) + l1(to_b(fake_a), real_b)
+        identity = l1(to_a(real_a), real_a) + l1(to_b(real_b), real_b)
+        loss_g = 10 * cycle + 5 * identity
+        for judge, fake in ((judge_b, fake_b), (judge_a, fake_a)):
+            logits = judge(fake)
+            loss_g = loss_g + mse(logits, torch.ones_like(logits))
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        opt_d.zero_grad()
+        for judge, real, fake, pool in ((judge_a, real_a, fake_a, pools[0]), (judge_b, real_b, fake_b, pools[1])):
+            real_logits, fake_logits = judge(real), judge(pool.exchange(fake.detach(), rng))
+            loss_d = mse(real_logits, torch.ones_like(real_logits)) + mse(fake_logits, torch.zeros_like(fake_logits))
+            (0.5 * loss_d).backward()
+        opt_d.step()
+        yield step
+
+
+def plain_pix2pix(steps: int) -> Iterator[int]:
+    """Chapter 05 as one writes it first; yields after each step."""
+    from common.pairs import load_pairs
+    from model import Discriminator, Generator
+    from train import Config as Settings
+
+    settings = Settings()
+    size, betas = settings.batch_size, (settings.beta1, settings.beta2)
+    data = load_pairs(settings.data, settings.size)
+    half = [0.5] * 3
+    transform = transforms.Compose([transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize(half, half)])
+
+    class PerPair(Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return len(data)
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return transform(data.images[index, :3]), transform(data.images[index, 3:])  # type: ignore[call-overload]
+
+    loader = DataLoader(PerPair(), batch_size=size, shuffle=True, drop_last=True)
+    generator = Generator(settings.size, settings.width_g, norm=settings.norm)
+    discriminator = Discriminator(settings.size, settings.width_d, norm=settings.norm, patch=settings.patch)
+    opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr, betas=betas)
+    opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr, betas=betas)
+    bce, l1 = nn.BCEWithLogitsLoss(), nn.L1Loss()
+    for step in range(1, steps + 1):
+        if step % len(loader) == 1:
+            pairs = iter(loader)
+        x, y = next(pairs)
+        fake = generator(x)
+        real_logits, fake_logits = discriminator(x, y), discriminator(x, fake.detach())
+        loss_d = (bce(real_logits, torch.ones_like(real_logits)) + bce(fake_logits, torch.zeros_like(fake_logits))) / 2
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        logits = discriminator(x, fake)
+        loss_g = bce(logits, torch.ones_like(logits)) + settings.lambda_l1 * l1(fake, y)
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        yield step
+
+
 PLAIN: dict[str, Callable[[int], Iterator[int]]] = {
     "01_basic_gan": plain_basic_gan,
     "02_dcgan": plain_dcgan,
     "03_wgan_gp": plain_wgan_gp,
     "04_conditional_gan": plain_conditional_gan,
+    "05_pix2pix": plain_pix2pix,
+    "06_cyclegan": plain_cyclegan,
 }
 
 

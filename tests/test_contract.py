@@ -19,7 +19,7 @@ SECTIONS = [
 # Lines of code files at most; CONTRIBUTING.md says why they are what they are.
 BUDGETS = {"01": {"model.py": 110, "train.py": 215, "generate.py": 125}}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 260, "generate.py": 185}
-COMMON_BUDGET = 1700
+COMMON_BUDGET = 1950
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
 
@@ -152,8 +152,11 @@ def test_readme_commands_run_as_written(document: Path, command: str, script: Sc
         pytest.skip("needs pictures of the learner's; tests/test_run.py has some")
     if path.endswith("train.py"):
         arguments += ["--max-steps", "2", "--out", str(tmp_path / "run")]
-        downloads = {"paper", "mnist", "fashion-mnist", "cifar10", "celeba"} & set(arguments)
-        arguments += ["--data", "mnist-10k"] if downloads else []
+        if {"paper", "mnist", "fashion-mnist", "cifar10", "celeba", "maps"} & set(arguments):  # a download, or large
+            starter = (
+                ["--data", "satellite-map", "--size", "64"] if path[:2] in ("05", "06") else ["--data", "mnist-10k"]
+            )
+            arguments += starter
     elif not path.endswith("generate.py"):  # an experiment in the plane
         arguments += ["--steps", "2", "--out", str(tmp_path / "plane.gif")]
     else:

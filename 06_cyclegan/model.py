@@ -1,0 +1,154 @@
+"""The networks of CycleGAN: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
+arXiv:1703.10593, section 4 and the appendix (7.2).
+
+In the appendix's notation the generator is c7s1-64, d128, d256, R256 × 6 or 9, u128, u64, c7s1-3 (`blocks` 6 below 256
+pixels, 9 from there), and the discriminator C64-C128-C256-C512 and one last convolution: the 70×70 PatchGAN. Both are
+used twice, once for each direction.
+
+Differs from paper: reflection padding around every convolution of stride 1 in the generator (the appendix says so in one
+line and the authors' code does it); fewer channels by default (`width` 64 is the paper's); smaller patches by `layers`.
+
+Shape letters: N pictures in a batch, C channels, H × W pixels, F features.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from common import require
+
+STRIDE = 4  # the generator halves the sides twice, so they must be divisible by this
+
+
+def check_size(size: int, layers: int) -> None:
+    """Refuse sides that cannot be halved twice, or that leave a discriminator of so many `layers` nothing, in one line."""
+    least = max(16, 4 * 2**layers)
+    require(
+        size % STRIDE == 0 and least <= size <= 1024,
+        f"--size must be divisible by {STRIDE} and lie from {least} (with this --patch) to 1024, not {size}",
+    )
+
+
+def default_blocks(size: int) -> int:
+    """Residual blocks for pictures of this size: 9 from 256 pixels up, 6 below (section 4)."""
+    return 9 if size >= 256 else 6
+
+
+def normalised(features: int, norm: bool = True) -> nn.Module:
+    """Instance normalisation (arXiv:1607.08022), or nothing: (x - mean) / sqrt(variance + eps) over the pixels of one map.
+
+    No scale or shift, nothing learned, nothing remembered: the same in training and at test time. Whatever is equal in all
+    places of a map is gone afterwards, so a uniform map becomes 0, whatever its colour was.
+    """
+    return nn.InstanceNorm2d(features) if norm else nn.Identity()
+
+
+def padded(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
+    """A convolution of stride 1 behind reflection padding: the border is mirrored pixels, not a frame of zeros."""
+    return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(in_channels, out_channels, kernel)]
+
+
+class ResidualBlock(nn.Module):
+    """R: x + f(x), f = two 3×3 convolutions (arXiv:1512.03385); [N, F, H, W] -> the same. No ReLU behind the sum."""
+
+    def __init__(self, features: int, norm: bool = True) -> None:
+        super().__init__()
+        first, second = padded(features, features, 3), padded(features, features, 3)
+        self.layers = nn.Sequential(*first, normalised(features, norm), nn.ReLU(), *second, normalised(features, norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class Generator(nn.Module):
+    """G or F: pictures of one kind [N, C, H, W] in [-1, 1] -> pictures of the other kind, the same shape and range.
+
+    Args:
+        channels: C of both kinds.
+        width: channels of the layers next to the pictures; the paper's 64.
+        blocks: residual blocks in the middle.
+        norm: instance normalisation; `False` takes it away, for an experiment.
+    """
+
+    def __init__(self, channels: int = 3, width: int = 16, blocks: int = 6, norm: bool = True) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [*padded(channels, width, 7), normalised(width, norm), nn.ReLU()]  # c7s1-64
+        for features in (2 * width, 4 * width):  # d128, d256: [N, F, H, W] -> [N, 2 F, H / 2, W / 2]
+            layers += [nn.Conv2d(features // 2, features, 3, 2, 1), normalised(features, norm), nn.ReLU()]
+        layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]  # R256
+        for features in (2 * width, width):  # u128, u64: [N, F, H, W] -> [N, F / 2, 2 H, 2 W]
+            up = nn.ConvTranspose2d(2 * features, features, 3, 2, 1, output_padding=1)
+            layers += [up, normalised(features, norm), nn.ReLU()]
+        layers += [*padded(width, channels, 7), nn.Tanh()]  # c7s1-3: no norm, which would take the colours away
+        self.layers = nn.Sequential(*layers)
+        self.apply(initialise)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.layers(pictures)
+
+
+class Discriminator(nn.Module):
+    """D_X or D_Y: pictures [N, C, H, W] in [-1, 1] -> one logit for each overlapping patch [N, 1, h, w]; no sigmoid.
+
+    Args:
+        channels: C.
+        width: channels of the first layer; the paper's 64. Doubled at each layer, at most 8 times.
+        layers: layers of stride 2. A logit sees a patch of 16 × 16 pixels with 1, 34 with 2, 70 with 3 (the paper's).
+    """
+
+    def __init__(self, channels: int = 3, width: int = 16, layers: int = 3) -> None:
+        super().__init__()
+        parts: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]  # C64: no norm here
+        features = width
+        for i in range(1, layers + 1):
+            wider, stride = min(2**i, 8) * width, 2 if i < layers else 1  # the last of them keeps the size
+            parts += [nn.Conv2d(features, wider, 4, stride, 1), normalised(wider), nn.LeakyReLU(0.2)]
+            features = wider
+        self.layers = nn.Sequential(*parts, nn.Conv2d(features, 1, 4, 1, 1))
+        self.apply(initialise)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.layers(pictures)
+
+
+def initialise(module: nn.Module) -> None:
+    """Section 7.1: weights of all convolutions N(0, 0.02). Biases 0, as in the authors' code."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)
+
+
+class ImagePool:
+    """The last translations, of which the discriminator sees old ones too (section 4; arXiv:1612.07828).
+
+    While fewer than `size` pictures are in it, each new one is kept and handed out. Then for each new picture a coin
+    decides: the picture itself, or a kept one in its stead, whose place it takes. `size` 0 hands out what comes in.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pictures: Tensor | None = None  # [at most size, C, H, W]
+
+    def exchange(self, fake: Tensor, rng: torch.Generator) -> Tensor:
+        """New pictures [N, C, H, W] (detached) -> as many to show the discriminator; `rng` throws the coins (on the CPU)."""
+        if self.size == 0:
+            return fake
+        coins = torch.rand(len(fake), generator=rng).tolist()
+        places = torch.randint(self.size, (len(fake),), generator=rng).tolist()
+        kept = fake[:0] if self.pictures is None else self.pictures.to(fake.device)
+        shown = fake.clone()
+        for i, (coin, place) in enumerate(zip(coins, places, strict=True)):
+            if len(kept) < self.size:
+                kept = torch.cat([kept, fake[i : i + 1]])
+            elif coin < 0.5:
+                shown[i], kept[place] = kept[place].clone(), fake[i]
+        self.pictures = kept
+        return shown
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint has to keep."""
+        return {} if self.pictures is None else {"pictures": self.pictures}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from a checkpoint."""
+        self.pictures = state.get("pictures")

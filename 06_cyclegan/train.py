@@ -1,0 +1,230 @@
+"""Train a CycleGAN: two translators, learned from two heaps of pictures of which no two belong together.
+
+python 06_cyclegan/train.py                              # satellite pictures and maps, on a laptop, minutes
+python 06_cyclegan/train.py --lambda-cycle 0             # on purpose: nothing ties the translation to the picture
+python 06_cyclegan/train.py --lambda-identity 0          # without the identity loss: colours may drift
+python 06_cyclegan/train.py --data horse2zebra           # an archive of the authors, or a folder with trainA/ and trainB/
+python 06_cyclegan/train.py --preset paper               # the paper's networks at 256×256, for a GPU
+python 06_cyclegan/train.py --resume runs/06_cyclegan/TIME
+"""
+
+import copy
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common import require
+from common.data import Pictures, batches
+from common.images import to_float
+from common.pairs import load_unpaired
+from common.run import Run, Settings, command_line, frozen, make_fabric
+from model import Discriminator, Generator, ImagePool, check_size, default_blocks
+
+CHAPTER = "06_cyclegan"
+LAYERS = {16: 1, 34: 2, 70: 3}  # a patch of so many pixels -> layers of stride 2 in the discriminator
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
+
+    data: str = "satellite-map"  # a named unpaired set, or a folder with trainA/ and trainB/ (and testA/, testB/)
+    size: int | None = None  # pixels per side; default: the data's own, 64 for satellite-map
+    max_steps: int = 11_000  # updates of the generators; ours: under 10 minutes on two cores
+    batch_size: int = 1  # pictures of each kind, of all devices together; section 4
+    mirror: bool = False  # mirror half of the pictures; ours: off, since light on a relief comes from the left
+    jitter: int = 0  # enlarge by so many pixels and cut out at random; ours: off, thousands of tiles are enough
+
+    # The game
+    lambda_cycle: float = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
+    lambda_identity: float = 0.5  # weight of the identity loss as a share of lambda_cycle, section 5.2; 0 leaves it out
+    pool_size: int = 50  # translations that the discriminators may see again, section 4; 0: only the newest
+
+    # The networks
+    width: int = 16  # channels next to the picture, of the generators; ours: a quarter of the paper's, for two cores
+    width_d: int = 32  # the same of the discriminators, which cost a tenth of a generator; ours: half of the paper's
+    blocks: int | None = None  # residual blocks of a generator; default: 9 from 256 pixels up, 6 below (section 4)
+    patch: Literal[16, 34, 70] = 16  # pixels that a discriminator's logit sees; ours: the share of 64 that 70 is of 256
+    norm: bool = True  # instance normalisation in the generators; off is for an experiment
+
+    # The optimisers
+    lr: float = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
+    beta1: float = 0.5  # Adam's momentum; the authors' code
+    beta2: float = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
+    decay_from: float = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
+        least = self.devices * self.num_nodes
+        require(self.batch_size >= least, f"--batch-size must be at least {least} (1 a process), not {self.batch_size}")
+        for name in ("width", "width_d"):
+            value = getattr(self, name)
+            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        require(self.blocks is None or self.blocks >= 0, f"--blocks must not be negative, not {self.blocks}")
+        require(self.lr > 0, f"--lr must be above 0, not {self.lr}")
+        for name in ("jitter", "lambda_cycle", "lambda_identity", "pool_size"):
+            value = getattr(self, name)
+            require(value >= 0, f"--{name.replace('_', '-')} must not be negative, not {value}")
+        for name in ("beta1", "beta2", "decay_from"):
+            share = getattr(self, name)
+            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
+
+
+# Section 4 and the appendix. Differs from paper: its 100 + 100 epochs are counted in steps, of about 1,000 pictures an epoch.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=256, max_steps=200_000, batch_size=1, mirror=True, jitter=30, width=64, width_d=64, blocks=9,
+        patch=70, lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """½ [(D(y) - 1)² + D(G(x))²], the least-squares form of Eq. 1 (section 4); the ½ slows D down (section 7.1)."""
+    return 0.5 * ((real_logits - 1).square().mean() + fake_logits.square().mean())
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """(D(G(x)) - 1)², what G minimises in the least-squares form of Eq. 1 (section 4)."""
+    return (fake_logits - 1).square().mean()
+
+
+def cycle_loss(back: Tensor, picture: Tensor) -> Tensor:
+    """‖F(G(x)) - x‖₁ of Eq. 2, as the mean over all numbers of a picture; both [N, C, H, W]."""
+    return (back - picture).abs().mean()
+
+
+def identity_loss(same: Tensor, picture: Tensor) -> Tensor:
+    """‖G(y) - y‖₁ of section 5.2, as a mean: a picture of the wanted kind should stay as it is."""
+    return (same - picture).abs().mean()
+
+
+def learning_rate_factor(step: int, total: int, decay_from: float) -> float:
+    """What the learning rates are multiplied with at update `step` (from 0): 1, then linearly down, 0 at `total`."""
+    start = decay_from * total
+    return 1.0 if step <= start else max(0.0, (total - step) / (total - start))
+
+
+def augmented(run: Run, pictures: Tensor, n: int) -> Tensor:
+    """Jitter and mirror [N, C, H, W], each picture on its own. The draws are for the whole batch of n, as for one process."""
+    jitter, size = run.config.jitter, pictures.shape[-1]
+    if not jitter and not run.config.mirror:
+        return pictures
+    draws = torch.rand(n, 3, generator=run.latents).chunk(run.fabric.world_size)[run.fabric.global_rank].tolist()
+    if jitter:
+        large = F.interpolate(pictures, size=(size + jitter, size + jitter), mode="bicubic", align_corners=False)
+        corners = [(int(y * (jitter + 1)), int(x * (jitter + 1))) for y, x, _ in draws]
+        pictures = torch.stack([big[:, y : y + size, x : x + size] for big, (y, x) in zip(large, corners)]).clamp(-1, 1)
+    if run.config.mirror:
+        pictures = torch.stack([one.flip(-1) if draw[2] < 0.5 else one for one, draw in zip(pictures, draws)])
+    return pictures
+
+
+def from_pool(run: Run, pool: ImagePool, fake: Tensor) -> Tensor:
+    """Exchange this step's translations with the pool. Every process keeps the same pool, of all processes' pictures."""
+    everybodys = run.fabric.all_gather(fake.detach()).reshape(-1, *fake.shape[1:])  # [world * N, C, H, W]
+    return pool.exchange(everybodys, run.latents).chunk(run.fabric.world_size)[run.fabric.global_rank]
+
+
+def examples(data: Pictures, n: int = 8) -> Tensor:
+    """n pictures, evenly spread over the data, as uint8 [n, C, H, W]: those of the sample grids."""
+    return data.images[torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist()]
+
+
+def train(config: Config) -> Path:
+    """Play two games, one for each direction, that the cycle ties together; returns the folder of the run."""
+    fabric = make_fabric(config)
+    data_a, data_b = load_unpaired(config.data, config.size)
+    size, layers = data_a.size, LAYERS[config.patch]
+    check_size(size, layers)
+
+    # Two translators and two judges. In the paper's letters: to_b is G: X -> Y, to_a is F: Y -> X, judge_a is D_X, judge_b is D_Y.
+    blocks = default_blocks(size) if config.blocks is None else config.blocks
+    build = {"channels": data_a.channels, "width": config.width, "blocks": blocks, "norm": config.norm}
+    networks: dict[str, nn.Module] = {name: Generator(**build) for name in ("to_b", "to_a")}
+    networks |= {name: Discriminator(data_a.channels, config.width_d, layers) for name in ("judge_a", "judge_b")}
+    adam = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
+    optimisers = [
+        torch.optim.Adam([weight for name in names for weight in networks[name].parameters()], **adam)
+        for names in (("to_b", "to_a"), ("judge_a", "judge_b"))
+    ]
+    factor = partial(learning_rate_factor, total=config.max_steps, decay_from=config.decay_from)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, factor) for optimiser in optimisers]
+    # The usual layout in memory: instance norm has no other one on a CPU, and would copy at each layer under channels_last.
+    networks = {name: fabric.setup_module(net) for name, net in networks.items()}
+    to_b, to_a, judge_a, judge_b = networks.values()
+    opt_g, opt_d = (fabric.setup_optimizers(optimiser) for optimiser in optimisers)
+    pool_a, pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
+
+    state = networks | {"opt_g": opt_g, "opt_d": opt_d, "pool_a": pool_a, "pool_b": pool_b}
+    run = Run(config, fabric, CHAPTER, state | {f"schedule_{i}": schedule for i, schedule in enumerate(schedules)})
+    notes = [f"{len(data_b):,} of {data_b.name}, no pairs", data_a.note, data_b.note]
+    run.describe(replace(data_a, note="; ".join(filter(None, notes))), networks)
+    fixed_a, fixed_b = (to_float(examples(data)).to(fabric.device) for data in (data_a, data_b))
+    # Each kind in an order of its own, so that nothing ties one to the other.
+    batches_a = batches(data_a, config.batch_size, 2 * config.seed, fabric, run.step)
+    batches_b = batches(data_b, config.batch_size, 2 * config.seed + 1, fabric, run.step)
+
+    for _ in run.steps():
+        real_a, real_b = (
+            augmented(run, next(pile)[0], config.batch_size) for pile in (batches_a, batches_b)
+        )  # [N, C, H, W] each
+
+        # (1) Generators: both at once, since a cycle runs through both. The discriminators are frozen.
+        with frozen(fabric, judge_a), frozen(fabric, judge_b):
+            if config.lambda_identity:  # one pass for the translation of one kind and the identity of the other
+                fake_b, same_b = to_b(torch.cat([real_a, real_b])).chunk(2)
+                fake_a, same_a = to_a(torch.cat([real_b, real_a])).chunk(2)
+            else:
+                fake_b, fake_a, same_b, same_a = to_b(real_a), to_a(real_b), real_b, real_a
+            with torch.set_grad_enabled(config.lambda_cycle > 0):  # without the cycle loss the way back is only watched
+                back_a, back_b = to_a(fake_b), to_b(fake_a)
+            loss_adversarial = generator_loss(judge_b(fake_b)) + generator_loss(judge_a(fake_a))
+        loss_cycle = cycle_loss(back_a, real_a) + cycle_loss(back_b, real_b)
+        loss_identity = identity_loss(same_a, real_a) + identity_loss(same_b, real_b)
+        loss_g = loss_adversarial + config.lambda_cycle * (loss_cycle + config.lambda_identity * loss_identity)  # Eq. 3
+        opt_g.zero_grad()
+        fabric.backward(loss_g)
+        opt_g.step()
+
+        # (2) Discriminators: a real picture against a translation of now or earlier. Nothing flows back into the generators.
+        shown_a, shown_b = from_pool(run, pool_a, fake_a), from_pool(run, pool_b, fake_b)
+        # One pass for both halves is faster, and the same: instance norm looks at one picture only.
+        real_logits_a, fake_logits_a = judge_a(torch.cat([real_a, shown_a])).chunk(2)
+        real_logits_b, fake_logits_b = judge_b(torch.cat([real_b, shown_b])).chunk(2)
+        loss_d = discriminator_loss(real_logits_a, fake_logits_a) + discriminator_loss(real_logits_b, fake_logits_b)
+        opt_d.zero_grad()
+        fabric.backward(loss_d)
+        opt_d.step()
+        for schedule in schedules:
+            schedule.step()
+
+        # (3) Look: the curves, and a sheet with a picture, its translation and the way back below each other.
+        if run.log_now:
+            curves = {"loss/d": loss_d, "loss/g": loss_adversarial, "cycle/l1": loss_cycle / 2}
+            curves |= {"logits/real": real_logits_b.mean(), "logits/fake": fake_logits_b.mean()}
+            run.log(curves | ({"identity/l1": loss_identity / 2} if config.lambda_identity else {}))
+        if run.sample_now:
+            with run.looking():
+                there_b, there_a = to_b.module(fixed_a), to_a.module(fixed_b)
+                rows = [fixed_a, there_b, to_a.module(there_b), fixed_b, there_a, to_b.module(there_a)]
+            run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
+        if run.save_now:
+            run.save()
+
+    both = copy.deepcopy(nn.ModuleDict({"to_b": to_b.module, "to_a": to_a.module})).half()  # half the size on disk
+    return run.finish(both, build | {"data": config.data, "size": size})
+
+
+if __name__ == "__main__":
+    command_line(train, Config, CHAPTER, PRESETS)

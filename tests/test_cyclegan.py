@@ -1,0 +1,624 @@
+"""Chapter 06 against independent results."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from common import UserError
+from common.data import Pictures
+from common.images import to_uint8
+from tests.conftest import same, start
+
+Chapter = Callable[[str, str], ModuleType]
+Script = Callable[..., tuple[int, str, str]]
+FOLDER = "06_cyclegan"
+TRAIN, GENERATE = f"{FOLDER}/train.py", f"{FOLDER}/generate.py"
+TINY: dict[str, Any] = {
+    "size": 16, "patch": 16, "width": 4, "width_d": 4, "blocks": 1, "batch_size": 2, "pool_size": 3, "lr": 1e-3,
+    "log_every": 2, "sample_every": 50, "save_every": 50, "accelerator": "cpu", "precision": "32-true",
+}  # fmt: skip
+SMALL = [text for name, value in TINY.items() for text in (f"--{name.replace('_', '-')}", value)]
+PARTS = ("to_b", "to_a", "judge_a", "judge_b")
+
+
+@pytest.fixture
+def model(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "model")
+
+
+@pytest.fixture
+def train(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "train")
+
+
+@pytest.fixture
+def generate(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "generate")
+
+
+@pytest.fixture
+def scores(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "scores")
+
+
+def count(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def lively(network: nn.Module) -> nn.Module:
+    """The same network with weights that do something: the initial ones are tiny."""
+    for weight in network.parameters():
+        nn.init.normal_(weight, 0.0, 0.3)
+    return network
+
+
+# ------------------------------------------------------------------------------------------------------- networks
+
+
+def test_parameters_are_the_authors(model: ModuleType, script: Script) -> None:
+    assert count(model.Generator(width=64, blocks=9)) == 11_378_179
+    assert count(model.Generator(width=64, blocks=6)) == 7_837_699
+    assert count(model.Discriminator(width=64, layers=3)) == 2_764_737
+    code, printed, _ = script(TRAIN, "--preset", "paper", "--size", 64, "--max-steps", 0)
+    assert code == 0 and printed.count("11,378,179 parameters") == 2 and printed.count("2,764,737 parameters") == 2
+
+
+def test_blocks_follow_the_size(model: ModuleType) -> None:
+    assert [model.default_blocks(size) for size in (32, 64, 128, 252, 256, 512)] == [6, 6, 6, 6, 9, 9]
+
+
+@pytest.mark.parametrize("size", [16, 20, 32, 64])
+@pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70)])
+def test_shapes_and_ranges(model: ModuleType, size: int, layers: int, patch: int) -> None:
+    pictures = torch.randn(2, 3, size, size)
+    fake = model.Generator(width=4, blocks=1)(pictures)
+    assert fake.shape == pictures.shape and fake.abs().max() <= 1
+    if size < 4 * 2**layers:
+        with pytest.raises(UserError, match=f"from {4 * 2**layers} "):
+            model.check_size(size, layers)
+        return
+    model.check_size(size, layers)
+    side = size // 2**layers - 2
+    assert model.Discriminator(width=4, layers=layers)(fake).shape == (2, 1, side, side)
+
+
+def test_the_patch_is_as_large_as_its_name_says(model: ModuleType, train: ModuleType) -> None:
+    """The receptive field, measured by gradients: the pixels that one logit depends on (mistake 3 of FIDELITY had 94)."""
+    assert train.LAYERS == {16: 1, 34: 2, 70: 3}
+    for patch, layers in train.LAYERS.items():
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            *(m for m in model.Discriminator(width=4, layers=layers).layers if "Norm" not in type(m).__name__)
+        )
+        pictures = torch.randn(1, 3, 160, 160, requires_grad=True)
+        logits = lively(network)(pictures)
+        logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
+        seen = pictures.grad[0].abs().sum(0)
+        rows, columns = (torch.nonzero(seen.sum(dim)).flatten() for dim in (1, 0))
+        assert int(rows[-1] - rows[0] + 1) == int(columns[-1] - columns[0] + 1) == patch
+    assert model.Discriminator(width=4, layers=3)(torch.randn(1, 3, 256, 256)).shape[2:] == (30, 30)
+
+
+def test_reflection_padding_stands_before_every_convolution_of_stride_1(model: ModuleType) -> None:
+    """By half of the kernel, not by the number of channels (mistake 10)."""
+    generator, kernels = model.Generator(width=4, blocks=2), []
+    flat = [layer for layer in generator.modules() if not list(layer.children())]
+    for before, layer in itertools.pairwise(flat):
+        if isinstance(layer, nn.Conv2d) and layer.stride == (1, 1):
+            kernels.append(layer.kernel_size[0])
+            assert isinstance(before, nn.ReflectionPad2d) and layer.padding == (0, 0)
+            assert before.padding == (layer.kernel_size[0] // 2,) * 4
+    assert kernels == [7, 3, 3, 3, 3, 7]
+    names = {type(layer).__name__ for layer in (*generator.modules(), *model.Discriminator().modules())}
+    assert not names & {"BatchNorm2d", "Sigmoid", "Dropout", "Linear"}
+
+
+def test_a_residual_block_by_hand(model: ModuleType) -> None:
+    torch.manual_seed(0)
+    block = lively(model.ResidualBlock(5))
+    first, second = (layer for layer in block.layers if isinstance(layer, nn.Conv2d))
+    x = torch.randn(2, 5, 8, 8)
+
+    def convolved(h: Tensor, conv: nn.Conv2d) -> Tensor:
+        h = F.conv2d(F.pad(h, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+        return (h - h.mean((2, 3), keepdim=True)) / (h.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+
+    by_hand = x + convolved(convolved(x, first).relu(), second)
+    torch.testing.assert_close(block(x), by_hand)
+    assert (block(x) < 0).any()  # no ReLU behind the sum
+
+
+def test_instance_norm_learns_and_remembers_nothing(model: ModuleType) -> None:
+    norms = [layer for layer in model.Generator(width=4).modules() if isinstance(layer, nn.InstanceNorm2d)]
+    assert len(norms) == 1 + 2 + 2 * 6 + 2
+    assert not any(layer.affine or layer.track_running_stats for layer in norms)
+    generator = lively(model.Generator(width=4, blocks=1))
+    pictures = torch.randn(3, 3, 16, 16)
+    torch.testing.assert_close(generator.train()(pictures)[1:2], generator.eval()(pictures[1:2]), atol=1e-4, rtol=1e-4)
+    judge = model.Discriminator(width=4)
+    assert sum(isinstance(layer, nn.InstanceNorm2d) for layer in judge.modules()) == 3
+    assert isinstance(judge.layers[1], nn.LeakyReLU)  # no norm in the first layer
+
+
+def test_a_uniform_picture_loses_its_colour(model: ModuleType) -> None:
+    """Instance norm forgets what is the same everywhere: the sea and the desert, each filling its tile, become one.
+
+    In double precision and without blocks, since each norm multiplies what rounding left by up to 1 / sqrt(eps) = 316.
+    """
+    torch.manual_seed(0)
+    colours = torch.tensor([[-0.9, -0.8, -0.3], [0.6, 0.4, 0.0]]).double()[:, :, None, None].expand(-1, -1, 32, 32)
+
+    def generator(**settings: Any) -> nn.Module:
+        network = model.Generator(width=4, **settings).double()
+        for weight in network.parameters():
+            nn.init.normal_(weight, 0.0, 0.1)
+        return network
+
+    sea, desert = generator(blocks=0)(colours)
+    torch.testing.assert_close(sea, desert, atol=5e-3, rtol=0)
+    sea, desert = generator(blocks=0, norm=False)(colours)
+    assert (sea - desert).abs().max() > 0.03
+    # A picture that is not uniform keeps what differs, and still forgets a common shift of all its pixels
+    pattern = torch.randn(1, 3, 32, 32).double() / 4
+    forgets = generator(blocks=2)
+    torch.testing.assert_close(forgets(pattern + 0.2), forgets(pattern), atol=1e-6, rtol=0)
+
+
+def test_initial_weights_are_those_of_the_paper(model: ModuleType) -> None:
+    torch.manual_seed(0)
+    for network in (model.Generator(), model.Discriminator()):
+        convs = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+        for layer in convs:
+            n = layer.weight.numel()
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=4 / math.sqrt(2 * n))
+            assert not layer.bias.any()  # biases on, and 0
+
+
+# ------------------------------------------------------------------------------------------------------- the pool
+
+
+def numbered(first: int, n: int) -> Tensor:
+    """Pictures [n, 1, 1, 1] that carry their numbers."""
+    return torch.arange(first, first + n).float().view(n, 1, 1, 1)
+
+
+def test_the_pool_hands_out_new_ones_while_it_fills(model: ModuleType) -> None:
+    pool, rng = model.ImagePool(50), torch.Generator().manual_seed(0)
+    for step in range(25):
+        new = numbered(2 * step, 2)
+        assert torch.equal(pool.exchange(new, rng), new)
+    assert pool.pictures.flatten().tolist() == list(range(50))
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_pool_has_the_papers_distribution(model: ModuleType, batch: int) -> None:
+    """Half of the shown pictures are old; an old one leaves with 1/2 · 1/50 a picture, so ages are geometric, mean 100."""
+    pool, rng = model.ImagePool(50), torch.Generator().manual_seed(0)
+    shown = torch.cat([pool.exchange(numbered(first, batch), rng).flatten() for first in range(0, 40_000, batch)])
+    assert len(pool.pictures) == 50
+    # Nothing is shown twice but a picture of the filling time, and nothing from the future
+    age = torch.arange(40_000) - shown
+    assert age.min() >= 0 and shown[50:].unique().numel() == 40_000 - 50
+    settled = age[2000:]
+    assert (settled > 0).float().mean().item() == pytest.approx(0.5, abs=0.015)
+    old = settled[settled > 0].float()
+    assert old.mean().item() == pytest.approx(100, rel=0.06)
+    for after in (30, 100, 300):
+        assert (old > after).float().mean().item() == pytest.approx(0.99**after, abs=0.02)
+
+
+def test_no_pool_shows_the_newest_and_keeps_nothing(model: ModuleType) -> None:
+    pool = model.ImagePool(0)
+    new = numbered(0, 4)
+    assert pool.exchange(new, torch.Generator()) is new and pool.state_dict() == {}
+
+
+def test_what_leaves_the_pool_is_not_written_over_later(model: ModuleType) -> None:
+    pool, rng = model.ImagePool(2), torch.Generator().manual_seed(0)
+    seen = [(part := pool.exchange(numbered(i, 1), rng), part.clone()) for i in range(50)]
+    assert all(torch.equal(part, copy) for part, copy in seen)
+
+
+def test_the_pool_goes_on_from_its_state(model: ModuleType) -> None:
+    first, second = model.ImagePool(5), model.ImagePool(5)
+    rng = torch.Generator().manual_seed(0)
+    first.exchange(numbered(0, 20), rng)
+    second.load_state_dict({name: tensor.clone() for name, tensor in first.state_dict().items()})
+    again = torch.Generator()
+    again.set_state(rng.get_state())
+    assert torch.equal(first.exchange(numbered(20, 30), rng), second.exchange(numbered(20, 30), again))
+
+
+def test_nothing_flows_back_from_the_discriminators_pictures(train: ModuleType, model: ModuleType) -> None:
+    fabric = SimpleNamespace(all_gather=lambda x: x, world_size=1, global_rank=0)
+    run = SimpleNamespace(fabric=fabric, latents=torch.Generator().manual_seed(0))
+    fake = torch.randn(4, 3, 8, 8, requires_grad=True)
+    for size in (0, 2):
+        assert not train.from_pool(run, model.ImagePool(size), 2 * fake).requires_grad
+
+
+# --------------------------------------------------------------------------------------------------------- losses
+
+
+def test_losses_against_their_definitions(train: ModuleType) -> None:
+    real, fake = torch.randn(4, 1, 6, 6), torch.randn(4, 1, 6, 6)
+    ones, zeros = torch.ones_like(real), torch.zeros_like(real)
+    halved = (F.mse_loss(real, ones) + F.mse_loss(fake, zeros)) / 2
+    torch.testing.assert_close(train.discriminator_loss(real, fake), halved)
+    torch.testing.assert_close(train.generator_loss(fake), F.mse_loss(fake, ones))
+    first, second = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(train.cycle_loss(first, second), F.l1_loss(first, second))
+    torch.testing.assert_close(train.identity_loss(first, second), F.l1_loss(first, second))
+
+
+def test_the_best_least_squares_judge_says_what_the_densities_say(train: ModuleType) -> None:
+    """(D - 1)² p + D² q is smallest at D = p / (p + q), by numbers."""
+    for p, q in ((0.2, 0.8), (0.5, 0.5), (0.9, 0.3)):
+        d = torch.linspace(-1, 2, 3001)
+        loss = torch.stack([p * train.discriminator_loss(x, torch.zeros(1)) + q * train.discriminator_loss(torch.ones(1), x) for x in d])  # fmt: skip
+        assert d[loss.argmin()].item() == pytest.approx(p / (p + q), abs=1e-3)
+
+
+@pytest.mark.parametrize("identity", [0.5, 0.0])
+def test_one_step_minimises_what_the_readme_says(
+    train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: float
+) -> None:
+    """The logged losses of the first step, computed again from what went in and out of the networks."""
+    calls: dict[str, list[tuple[Tensor, Tensor]]] = {"G": [], "D": []}
+    logged: list[dict[str, Any]] = []
+    backwards: list[float] = []
+
+    def spied(kind: type, key: str) -> type:
+        class Spy(kind):  # type: ignore[valid-type, misc]
+            def forward(self, pictures: Tensor) -> Tensor:
+                answer = super().forward(pictures)
+                calls[key].append((pictures.detach(), answer.detach()))
+                return answer
+
+        return Spy
+
+    backward = train.make_fabric(train.Config(**TINY)).__class__.backward
+    monkeypatch.setattr(train, "Generator", spied(train.Generator, "G"))
+    monkeypatch.setattr(train, "Discriminator", spied(train.Discriminator, "D"))
+    monkeypatch.setattr(
+        train.Run,
+        "log",
+        lambda self, scalars: logged.append({k: float(torch.as_tensor(v).detach()) for k, v in scalars.items()}),
+    )
+    monkeypatch.setattr(
+        "lightning_fabric.Fabric.backward", lambda self, loss: (backwards.append(loss.item()), backward(self, loss))
+    )
+    settings = TINY | {"lambda_identity": identity, "lambda_cycle": 7.0, "log_every": 1, "pool_size": 0}
+    train.train(train.Config(**settings, max_steps=1, out=str(tmp_path)))
+
+    real = [call[0][:2] for call in calls["G"][:2]]  # A, B
+    fake_b, fake_a = (call[1][:2] for call in calls["G"][:2])
+    (_, back_a), (_, back_b) = calls["G"][2:4]
+    torch.testing.assert_close(calls["G"][2][0], fake_b) and torch.testing.assert_close(calls["G"][3][0], fake_a)
+    (seen_b, logits_b), (seen_a, logits_a) = calls["D"][:2]
+    assert torch.equal(seen_b, fake_b) and torch.equal(seen_a, fake_a)
+    adversarial = F.mse_loss(logits_b, torch.ones_like(logits_b)) + F.mse_loss(logits_a, torch.ones_like(logits_a))
+    cycle = F.l1_loss(back_a, real[0]) + F.l1_loss(back_b, real[1])
+    stays = torch.zeros(())
+    if identity:
+        (in_b, out_b), (in_a, out_a) = calls["G"][:2]
+        assert torch.equal(in_b[2:], real[1]) and torch.equal(in_a[2:], real[0])
+        stays = F.l1_loss(out_b[2:], real[1]) + F.l1_loss(out_a[2:], real[0])
+    assert backwards[0] == pytest.approx((adversarial + 7.0 * cycle + 7.0 * identity * stays).item(), rel=1e-4)
+    (pictures_a, both_a), (pictures_b, both_b) = calls["D"][2:4]
+    assert torch.equal(pictures_a, torch.cat([real[0], fake_a])) and torch.equal(
+        pictures_b, torch.cat([real[1], fake_b])
+    )
+    halves = [F.mse_loss(x[:2], torch.ones_like(x[:2])) + F.mse_loss(x[2:], torch.zeros_like(x[2:])) for x in (both_a, both_b)]  # fmt: skip
+    assert backwards[1] == pytest.approx(0.5 * sum(halves).item(), rel=1e-4) == logged[0]["loss/d"]
+    assert logged[0]["cycle/l1"] == pytest.approx(cycle.item() / 2, rel=1e-4)
+    assert ("identity/l1" in logged[0]) == bool(identity)
+
+
+# ------------------------------------------------------------------------------------------------------- training
+
+
+def test_the_learning_rate_falls_linearly_over_the_second_half(train: ModuleType, tmp_path: Path) -> None:
+    assert [train.learning_rate_factor(step, 100, 0.5) for step in (0, 30, 50, 75, 99, 100)] == [1, 1, 1, 0.5, 0.02, 0]
+    assert [train.learning_rate_factor(step, 10, 0.0) for step in (0, 5, 10)] == [1, 0.5, 0]
+    folder = train.train(train.Config(**TINY | {"save_every": 3}, max_steps=4, out=str(tmp_path)))
+    for part in ("opt_g", "opt_d"):  # after the last step; the schedule is really stepped (mistake 9)
+        assert torch.load(folder / "last.ckpt", weights_only=True)[part]["param_groups"][0]["lr"] == 0
+
+
+def test_the_rate_that_the_optimisers_use(train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[float] = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: (used.append(self.param_groups[0]["lr"]), step(self, *a, **k))[1])  # fmt: skip
+    train.train(train.Config(**TINY, max_steps=4, out=str(tmp_path)))
+    assert used == pytest.approx([1e-3] * 6 + [5e-4] * 2)
+
+
+def test_resume_equals_an_uninterrupted_run_bit_for_bit(
+    train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped politely in the middle, with a pool that is full and being exchanged, jitter, and rates that fall."""
+    settings = TINY | {"max_steps": 6, "jitter": 4, "mirror": True, "log_every": 1}
+    whole = train.train(train.Config(**settings, out=str(tmp_path / "whole")))
+    log = train.Run.log
+
+    def interrupted(self: Any, scalars: Any) -> None:
+        log(self, scalars)
+        self._interrupted = self.step == 3  # as Ctrl-C does: one more step ends, and is saved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Run, "log", interrupted)
+        with pytest.raises(SystemExit):
+            train.train(train.Config(**settings, out=str(tmp_path / "parts")))
+    assert torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)["step"] == 4
+    parts = train.train(train.Config(**settings, out=str(tmp_path / "parts"), resume=str(tmp_path / "parts")))
+    first, second = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (whole, parts))
+    assert second["step"] == 6 and first["history"] == second["history"]
+    for part in (*PARTS, "pool_a", "pool_b"):
+        assert same(first[part], second[part]), part
+    assert len(first["pool_a"]["pictures"]) == 3
+    assert same(first["opt_d"]["state"][0], second["opt_d"]["state"][0])
+    assert first["schedule_0"] == second["schedule_0"] and torch.equal(first["latents"], second["latents"])
+    assert same(load_file(whole / "weights.safetensors"), load_file(parts / "weights.safetensors"))
+
+
+def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path) -> None:
+    def weights(name: str, **settings: object) -> dict[str, Tensor]:
+        folder = train.train(train.Config(**TINY | settings, max_steps=3, out=str(tmp_path / name)))
+        found = torch.load(folder / "last.ckpt", weights_only=True)
+        return {f"{part}.{key}": value for part in PARTS for key, value in found[part].items()}
+
+    first = weights("first")
+    assert same(first, weights("looked", log_every=1, sample_every=1, save_every=1))
+    assert not same(first, weights("other", seed=1))
+    assert Image.open(tmp_path / "looked" / "samples" / "step_000002.png").size == (8 * 18 + 2, 6 * 18 + 2)
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """The gradients of a step, with jitter, mirror and a pool that exchanges, all drawn for the whole batch.
+
+    Gradients, as Adam's first moments keep them, and not weights: Adam's first steps are as large for a gradient that is mere
+    rounding, such as that of a bias before a norm, as for any other.
+    """
+    flags = ["--max-steps", 1, "--batch-size", 4, "--pool-size", 1, "--jitter", 4, "--mirror"]
+    for devices in (1, 2):
+        process = start(TRAIN, *SMALL, *flags, "--devices", devices, "--out", tmp_path / str(devices))
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
+    for part in ("opt_g", "opt_d"):
+        first, second = (
+            torch.cat([state["exp_avg"].flatten() for state in saved[part]["state"].values()]) for saved in (one, two)
+        )
+        assert (first - second).norm() < 1e-3 * first.norm() > 0, part
+    for part in ("pool_a", "pool_b"):
+        torch.testing.assert_close(one[part]["pictures"], two[part]["pictures"], atol=1e-5, rtol=0)
+
+
+def test_no_index_ties_the_two_kinds(train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which pictures meet in a step: each kind comes whole in each epoch, and no order predicts the other's (mistake 11)."""
+
+    def numbered_pictures(n: int) -> Pictures:
+        images = torch.arange(n, dtype=torch.uint8).view(n, 1, 1, 1).expand(n, 3, 16, 16).contiguous()
+        return Pictures("numbers", images, torch.zeros(n, dtype=torch.int64), ())
+
+    seen: list[Tensor] = []
+    monkeypatch.setattr(train, "load_unpaired", lambda *_: (numbered_pictures(60), numbered_pictures(60)))
+    monkeypatch.setattr(train, "augmented", lambda run, pictures, n: (seen.append(pictures), pictures)[1])
+    train.train(train.Config(**TINY | {"batch_size": 6}, max_steps=20, out=str(tmp_path)))
+    number = [((part[:, 0, 0, 0] + 1) * 127.5).round().long() for part in seen]
+    a, b = torch.cat(number[::2]), torch.cat(number[1::2])
+    for order in (a, b):
+        assert order[:60].unique().numel() == order[60:].unique().numel() == 60
+        assert not torch.equal(order[:60], order[60:])
+    assert (a == b).float().mean() < 0.1
+    assert torch.corrcoef(torch.stack([a, b]).float())[0, 1].abs() < 0.25
+    partners = [dict(zip(a[part].tolist(), b[part].tolist())) for part in (slice(60), slice(60, 120))]
+    assert sum(partners[0][i] == partners[1][i] for i in range(60)) < 8
+
+
+def test_jitter_and_mirror_treat_each_picture_on_its_own(train: ModuleType) -> None:
+    def run(**settings: object) -> Any:
+        fabric = SimpleNamespace(world_size=1, global_rank=0)
+        return SimpleNamespace(
+            config=train.Config(**TINY | settings), fabric=fabric, latents=torch.Generator().manual_seed(0)
+        )
+
+    ramp = torch.linspace(-1, 1, 16).expand(200, 3, 16, 16).contiguous()
+    assert train.augmented(run(), ramp, 200) is ramp
+    mirrored = train.augmented(run(mirror=True), ramp, 200)
+    flipped = (mirrored == ramp.flip(3)).all(dim=(1, 2, 3))
+    assert 70 < flipped.sum() < 130 and torch.equal(mirrored[~flipped], ramp[~flipped])
+    cut = train.augmented(run(jitter=4), ramp, 200)
+    assert cut.shape == ramp.shape and cut.abs().max() <= 1
+    large = F.interpolate(ramp[:1], size=(20, 20), mode="bicubic")[0, 0, 0].clamp(-1, 1)
+    places = [[torch.allclose(row, large[x : x + 16], atol=1e-5) for x in range(5)] for row in cut[:, 0, 0]]
+    assert all(sum(row) == 1 for row in places)
+    assert all(20 <= sum(column) <= 60 for column in zip(*places))  # five places, equally frequent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--size", 18], "--size must be divisible by 4 and lie from 16"),
+        (["--size", 16, "--patch", 70], "--size must be divisible by 4 and lie from 32"),
+        (["--batch-size", 0], "--batch-size must be at least 1"),
+        (["--width", 0], "--width must be at least 1"),
+        (["--blocks", -1], "--blocks must not be negative"),
+        (["--lambda-cycle", -1], "--lambda-cycle must not be negative"),
+        (["--lambda-identity", "nan"], "--lambda-identity must not be negative"),
+        (["--pool-size", -5], "--pool-size must not be negative"),
+        (["--beta1", 1.0], "--beta1 must be at least 0 and below 1"),
+        (["--decay-from", 1.0], "--decay-from must be at least 0 and below 1"),
+        (["--lr", 0], "--lr must be above 0"),
+        (["--max-steps", -1], "--max-steps must not be negative"),
+        (["--patch", 71], "patch"),
+    ],
+)
+def test_wrong_settings_get_one_line(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:
+    code, printed, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / "run", *arguments)
+    assert code == 2 and expected in printed + errors and "Traceback" not in errors
+    if expected != "patch":
+        assert errors.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_the_paper_preset_is_the_papers_setting(train: ModuleType) -> None:
+    paper = train.PRESETS["paper"]
+    assert (paper.size, paper.width, paper.width_d, paper.blocks, paper.patch) == (256, 64, 64, 9, 70)
+    assert (paper.lambda_cycle, paper.lambda_identity, paper.pool_size, paper.batch_size) == (10, 0.5, 50, 1)
+    assert (paper.lr, paper.beta1, paper.decay_from, paper.norm) == (2e-4, 0.5, 0.5, True)
+    assert paper.mirror and paper.size + paper.jitter == 286
+
+
+def test_own_folders_of_different_length_train_and_translate(script: Script, tmp_path: Path) -> None:
+    for side, n in (("trainA", 5), ("trainB", 3), ("testA", 2), ("testB", 4)):
+        (tmp_path / "own" / side).mkdir(parents=True)
+        for i in range(n):
+            Image.effect_noise((40, 30), 20 + i).convert("RGB").save(tmp_path / "own" / side / f"{i}.jpg")
+    code, printed, errors = script(
+        TRAIN, *SMALL, "--data", tmp_path / "own", "--max-steps", 2, "--out", tmp_path / "run"
+    )
+    assert code == 0, errors
+    assert "5 pictures" in printed and "3 of" in printed
+    weights = tmp_path / "run" / "weights.safetensors"
+    code, _, errors = script(GENERATE, "--weights", weights, "--out", tmp_path / "made")
+    assert code == 0, errors
+    assert Image.open(tmp_path / "made" / "strips.png").size == ((2 * 18 + 2) * 8, (6 * 18 + 2) * 8)
+    code, _, errors = script(GENERATE, "--weights", weights, "--score", "--out", tmp_path / "made")
+    assert code == 2 and "--score needs true pairs" in errors.splitlines()[-1]
+
+
+# ---------------------------------------------------------------------------------------------- scores, generate
+
+
+def test_distances_against_their_definitions(scores: ModuleType) -> None:
+    torch.manual_seed(0)
+    truth = torch.rand(8, 3, 32, 32) * 1.6 - 0.8
+    perfect = scores.distances(truth, truth)
+    assert perfect["l1"] == 0 and perfect["ssim"] == pytest.approx(1, abs=1e-5) and perfect["psnr"] > 90
+    shifted = scores.distances(truth + 0.1, truth)
+    assert shifted["l1"] == pytest.approx(0.1, abs=1e-5) and shifted["psnr"] == pytest.approx(
+        10 * math.log10(4 / 0.01), abs=1e-3
+    )
+    noisy = scores.distances(truth + 0.05 * torch.randn_like(truth), truth)
+    assert noisy["l1"] == pytest.approx(0.05 * math.sqrt(2 / math.pi), rel=0.02)
+    assert noisy["psnr"] == pytest.approx(10 * math.log10(4 / 0.0025), abs=0.1)
+    assert -0.2 < scores.distances(truth.flip(0), truth)["ssim"] < 0.3
+
+
+def test_the_table_has_both_directions_and_its_references(scores: ModuleType) -> None:
+    """With translators that change nothing, "translated" is "not translated", and the way back is perfect."""
+    text, rows = scores.report(nn.Identity(), nn.Identity(), "satellite-map", 16)
+    assert rows["a to b, translated"] == rows["a to b, not translated"] and rows["b to a and back"]["l1"] == 0
+    a, b = scores.true_pairs("satellite-map", 16)
+    assert rows["b to a, translated"]["l1"] == pytest.approx((a - b).abs().mean().item(), rel=1e-5)
+    assert rows["a to b, mean of its kind"]["l1"] < rows["a to b, of another place"]["l1"]
+    assert len(rows) == 10 and f"{len(a):,} held-out pairs" in text
+    with pytest.raises(UserError, match="--score needs true pairs, which horse2zebra does not have"):
+        scores.true_pairs("horse2zebra", 64)
+
+
+def test_generate_shows_picture_translation_and_back(script: Script, tmp_path: Path, generate: ModuleType) -> None:
+    code, printed, errors = script(GENERATE, "--num", 6, "--interpolate", "--score", "--out", tmp_path)
+    assert code == 0, errors
+    for name in ("strips.png", "interpolation.gif", "score.json"):
+        assert (tmp_path / name).stat().st_size > 1000 and name in printed
+    assert Image.open(tmp_path / "strips.png").size == ((6 * 66 + 2) * 2, (6 * 66 + 2) * 2)
+    assert getattr(Image.open(tmp_path / "interpolation.gif"), "n_frames", 1) > 10
+    score = json.loads((tmp_path / "score.json").read_text())
+    assert f"{score['a to b, translated']['l1']:.4f}" in printed and "mean of its kind" in printed
+    pictures = torch.randn(2, 3, 16, 16)
+    rows = generate.strip((lambda x: x + 1, lambda x: 3 * x), pictures)
+    torch.testing.assert_close(rows, torch.cat([pictures, pictures + 1, 3 * (pictures + 1)]))
+    frames = generate.fade(pictures, -pictures, steps=4, hold=2)
+    assert len(frames) == 2 + 3 + 2 + 3
+    torch.testing.assert_close(frames[0], pictures) and torch.testing.assert_close(frames[5], -pictures)
+
+
+def test_generate_translates_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    noise = Image.effect_noise((100, 60), 60)
+    noise.convert("RGB").save(folder / "photo.jpg")
+    noise.convert("CMYK").save(folder / "print.tif")
+    noise.convert("RGBA").resize((64, 64)).save(folder / "icon.png")
+    Image.new("I;16", (50, 90), 30000).save(folder / "deep.png")
+    for arguments in ([folder], [folder / "photo.jpg", folder / "print.tif", folder / "icon.png", folder / "deep.png"]):
+        code, printed, errors = script(GENERATE, *arguments, "--direction", "BtoA", "--out", tmp_path / "made")
+        assert code == 0, errors
+        assert "photo.jpg: 100×60 pixels, of which the middle 60×60 were taken, resized to 64×64" in printed
+        assert "icon.png: 64×64 pixels\n" in printed
+        for name in ("photo", "print", "icon", "deep"):
+            assert Image.open(tmp_path / "made" / f"{name}_BtoA.png").size == ((3 * 66 + 2) * 4, (66 + 2) * 4)
+    code, _, _ = script(GENERATE, folder / "photo.jpg", "--size", 128, "--out", tmp_path / "made")
+    assert code == 0 and Image.open(tmp_path / "made" / "photo_AtoB.png").size == ((3 * 130 + 2) * 2, 132 * 2)
+
+
+def test_the_direction_means_what_it_says(script: Script, tmp_path: Path, generate: ModuleType) -> None:
+    """The second and third picture of a strip, from the two translators by hand."""
+    Image.effect_noise((64, 64), 60).convert("RGB").save(tmp_path / "x.png")
+    to_b, to_a, _ = generate.load_generators()
+    picture, _ = generate.read_own(tmp_path / "x.png", 64, 3)
+    for direction, there, back in (("AtoB", to_b, to_a), ("BtoA", to_a, to_b)):
+        code, _, errors = script(
+            GENERATE, tmp_path / "x.png", "--direction", direction, "--out", tmp_path, "--accelerator", "cpu"
+        )
+        assert code == 0, errors
+        row = torch.from_numpy(np.array(Image.open(tmp_path / f"x_{direction}.png"))[8::4, 8::4]).permute(2, 0, 1)[
+            :, :64
+        ]
+        shown = [row[:, :, 66 * i : 66 * i + 64] for i in range(3)]
+        for found, expected in zip(shown, (picture, there(picture), back(there(picture)))):
+            assert (found.int() - to_uint8(expected)[0].int()).abs().max() <= 2
+
+
+def test_generate_explains_wrong_input(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.png").write_text("no picture")
+    for arguments, expected in (
+        (["--num", 0], "--num must be at least 1"),
+        (["/no/such.png"], "there is no picture or folder /no/such.png"),
+        ([tmp_path / "empty"], "there are no pictures in the folder"),
+        ([tmp_path / "notes.png"], "cannot read the picture"),
+        (["--size", 30, tmp_path / "notes.png"], "--size must be divisible by 4"),
+        (["--weights", "/no/such.safetensors"], "there are no weights"),
+        (["--weights", "04_conditional_gan/weights.safetensors"], "belongs to 04_conditional_gan"),
+    ):
+        code, _, errors = script(GENERATE, "--out", tmp_path / "made", *arguments)
+        assert code == 2 and expected in errors.splitlines()[-1] and "Traceback" not in errors, errors
+
+
+def test_weights_are_stored_in_half_precision_and_read_back(
+    train: ModuleType, generate: ModuleType, tmp_path: Path
+) -> None:
+    folder = train.train(train.Config(**TINY, max_steps=1, out=str(tmp_path)))
+    stored = load_file(folder / "weights.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    to_b, to_a, settings = generate.load_generators(folder / "weights.safetensors")
+    trained = torch.load(folder / "last.ckpt", weights_only=True)
+    for network, name in ((to_b, "to_b"), (to_a, "to_a")):
+        for key, value in network.state_dict().items():
+            torch.testing.assert_close(value, trained[name][key].half().float())
+    assert settings["size"] == 16 and settings["blocks"] == 1
+
+
+def test_shipped_weights_keep_the_readmes_promises(generate: ModuleType, scores: ModuleType) -> None:
+    """Satellite to map on the held-out pairs, beside the map of another place; and what the README says of the way back."""
+    to_b, to_a, settings = generate.load_generators()
+    assert settings["data"] == "satellite-map" and settings["size"] == 64
+    _, rows = scores.report(to_b, to_a, "satellite-map", 64)
+    assert rows["a to b, translated"]["l1"] <= 0.19
+    assert rows["a to b, translated"]["l1"] < 0.8 * rows["a to b, of another place"]["l1"]
+    assert rows["a to b and back"]["l1"] < rows["b to a, translated"]["l1"] / 2  # the hidden message
