@@ -2,7 +2,7 @@
 
 Paper: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs", arXiv:1511.06434: figure 1
 for the generator, section 3 for the five guidelines, section 4 for the initialisation. The discriminator is its mirror image, as in
-the authors' code (the paper has no table of it).
+the authors' code (the paper has no table of it). With spectral norm, the default of train.py, it has no BatchNorm.
 
 Differs from paper: the generator's first layer is a transposed convolution on a 1×1 map, which is the paper's
 "project and reshape" with one name fewer; the kernels are 4×4 and not 5×5, since 4 is divisible by the stride of 2
@@ -45,7 +45,7 @@ def widths(width: int, doublings: int) -> list[int]:
 
 
 def dcgan_init(layer: nn.Module) -> None:
-    """Section 4: weights from N(0, 0.02). BatchNorm scales from N(1, 0.02), since N(0, 0.02) would switch the layer off."""
+    """Section 4: weights from N(0, 0.02). The authors' code: BatchNorm scales from N(1, 0.02); around 0 they would be off."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(layer.weight, 0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
@@ -57,9 +57,12 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.query = nn.Conv2d(channels, channels // 8, 1, bias=False)  # f of the paper
-        self.key = nn.Conv2d(channels, channels // 8, 1, bias=False)  # g
-        self.value = nn.Conv2d(channels, channels, 1, bias=False)  # v after h
+        inner = max(1, channels // 8)
+        self.query = nn.Conv2d(channels, inner, 1, bias=False)  # g of the paper
+        self.key = nn.Conv2d(channels, inner, 1, bias=False)  # f
+        self.value = nn.Conv2d(
+            channels, channels, 1, bias=False
+        )  # v after h. Differs from paper: one matrix, not through C/8
         self.gamma = nn.Parameter(torch.zeros(()))  # starts as if the layer were not there
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,7 +153,7 @@ class Discriminator(nn.Module):
         width: channels of the first hidden map; each map further in has twice as many, at most eight times.
         shape: (C, H, W) of the pictures.
         spectral: spectral norm (arXiv:1802.05957) on every layer, in place of BatchNorm.
-        minibatch: also look at the distances between the pictures of a batch.
+        minibatch: also look at the distances between the pictures of a batch (spectral norm divides its T too).
         attention: put self-attention after the map of this many pixels a side; 0 for none.
         without: the guidelines that are taken away.
     """
@@ -173,9 +176,9 @@ class Discriminator(nn.Module):
         for in_channels, out_channels in pairwise(channels):
             normed = norm and in_channels != shape[0]  # guideline 2: not in D's input layer
             if "strides" in without:  # guideline 1: strides, so that the network learns its own downsampling
-                layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=not normed), nn.MaxPool2d(2)]
+                layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=not norm), nn.MaxPool2d(2)]
             else:
-                layers.append(nn.Conv2d(in_channels, out_channels, 4, 2, padding=1, bias=spectral))
+                layers.append(nn.Conv2d(in_channels, out_channels, 4, 2, padding=1, bias=not norm))
             layers += [nn.BatchNorm2d(out_channels)] if normed else []
             layers.append(nn.ReLU() if "leaky-relu" in without else nn.LeakyReLU(0.2))  # guideline 5
             side //= 2
@@ -188,7 +191,7 @@ class Discriminator(nn.Module):
         if "all-convolutional" in without:  # guideline 3
             self.head = nn.Sequential(nn.Flatten(), nn.Linear(flat, 512), nn.LeakyReLU(0.2), nn.Linear(512, 1))
         else:
-            self.head = nn.Sequential(nn.Conv2d(channels[-1], 1, base, bias=spectral), nn.Flatten())
+            self.head = nn.Sequential(nn.Conv2d(channels[-1], 1, base, bias=not norm), nn.Flatten())
         self.apply(dcgan_init)
         if spectral:
             for layer in self.modules():
