@@ -277,6 +277,7 @@ def test_one_step_minimises_what_the_readme_says(
 ) -> None:
     """The logged losses of the first step, computed again from what went in and out of the networks."""
     calls: dict[str, list[tuple[Tensor, Tensor]]] = {"G": [], "D": []}
+    asked: dict[str, list[int]] = {"G": [], "D": []}  # which of the two networks
     logged: list[dict[str, Any]] = []
     backwards: list[float] = []
 
@@ -285,6 +286,7 @@ def test_one_step_minimises_what_the_readme_says(
             def forward(self, pictures: Tensor) -> Tensor:
                 answer = super().forward(pictures)
                 calls[key].append((pictures.detach(), answer.detach()))
+                asked[key].append(id(self))
                 return answer
 
         return Spy
@@ -306,7 +308,12 @@ def test_one_step_minimises_what_the_readme_says(
     real = [call[0][:2] for call in calls["G"][:2]]  # A, B
     fake_b, fake_a = (call[1][:2] for call in calls["G"][:2])
     (_, back_a), (_, back_b) = calls["G"][2:4]
-    torch.testing.assert_close(calls["G"][2][0], fake_b) and torch.testing.assert_close(calls["G"][3][0], fake_a)
+    torch.testing.assert_close(calls["G"][2][0], fake_b)
+    torch.testing.assert_close(calls["G"][3][0], fake_a)
+    to_b, to_a, *back = asked["G"][:4]
+    assert to_b != to_a and back == [to_a, to_b]  # each translation goes back through the other translator
+    judge_b, judge_a, *again = asked["D"][:4]
+    assert judge_b != judge_a and again == [judge_a, judge_b]
     (seen_b, logits_b), (seen_a, logits_a) = calls["D"][:2]
     assert torch.equal(seen_b, fake_b) and torch.equal(seen_a, fake_a)
     adversarial = F.mse_loss(logits_b, torch.ones_like(logits_b)) + F.mse_loss(logits_a, torch.ones_like(logits_a))

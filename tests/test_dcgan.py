@@ -165,6 +165,22 @@ def test_self_attention_against_its_equations(model: ModuleType) -> None:
     assert all(sum(isinstance(m, model.SelfAttention) for m in one.modules()) == 1 for one in network)
 
 
+def test_channels_double_inwards_up_to_eight_times_the_width(model: ModuleType) -> None:
+    assert model.widths(4, 6) == [4, 8, 16, 32, 32, 32]
+
+
+@pytest.mark.parametrize("minibatch", [False, True])
+def test_only_with_minibatch_discrimination_a_logit_depends_on_the_other_pictures(
+    model: ModuleType, minibatch: bool
+) -> None:
+    torch.manual_seed(0)
+    network = model.Discriminator(width=4, shape=(1, 16, 16), spectral=True, minibatch=minibatch).eval()
+    first, others = torch.randn(1, 1, 16, 16), torch.randn(3, 1, 16, 16)
+    with torch.no_grad():
+        varied, alike = network(torch.cat([first, others]))[0], network(first.expand(4, -1, -1, -1))[0]
+    assert bool((varied - alike).abs() > 1e-4) == minibatch
+
+
 def test_minibatch_discrimination_by_plain_loops(model: ModuleType) -> None:
     layer = model.MinibatchDiscrimination(6, kernels=4, dims=3)
     x = torch.randn(5, 6)
