@@ -523,6 +523,10 @@ def test_distances_against_their_definitions(scores: ModuleType) -> None:
     assert noisy["l1"] == pytest.approx(0.05 * math.sqrt(2 / math.pi), rel=0.02)
     assert noisy["psnr"] == pytest.approx(10 * math.log10(4 / 0.0025), abs=0.1)
     assert -0.2 < scores.distances(truth.flip(0), truth)["ssim"] < 0.3
+    flat, other = torch.full((1, 3, 32, 32), 0.01), torch.full((1, 3, 32, 32), 0.03)
+    c1 = (0.01 * 2) ** 2  # of Wang et al., for pictures whose range is 2
+    by_hand = (2 * 0.01 * 0.03 + c1) / (0.01**2 + 0.03**2 + c1)  # of two pictures without variance
+    assert scores.distances(flat, other)["ssim"] == pytest.approx(by_hand, abs=1e-3)
 
 
 def test_the_table_has_both_directions_and_its_references(scores: ModuleType) -> None:

@@ -242,6 +242,21 @@ def test_instance_noise_fades_linearly_to_nothing(train: ModuleType) -> None:
 # ------------------------------------------------------------------------------------------------------- training
 
 
+def test_the_average_follows_the_generator(train: ModuleType, tmp_path: Path) -> None:
+    """With a decay of 0 the average is the generator of the last step; with a decay it lags behind."""
+    distances = {}
+    for decay in (0.0, 0.9):
+        folder = train.train(train.Config(**TINY, ema_decay=decay, max_steps=3, out=str(tmp_path / str(decay))))
+        weights = load_file(folder / "weights.safetensors")
+        last = {
+            name.removeprefix("raw."): weight.float() for name, weight in weights.items() if name.startswith("raw.")
+        }
+        distances[decay] = max(
+            (weights[f"averaged.{name}"] - weight).abs().max().item() for name, weight in last.items()
+        )
+    assert distances[0.0] < 1e-3 < distances[0.9]  # the last weights are stored in half precision
+
+
 def test_mirror_shows_pictures_and_mirrored_ones_alike(
     train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
