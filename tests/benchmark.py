@@ -1,7 +1,7 @@
 """How fast is a chapter, and how much of that comes from its settings? No test: it prints, and asserts nothing.
 
     python tests/benchmark.py                                      # all chapters
-    python tests/benchmark.py --flags "--batch-size 256"           # a third row: the chapter with these flags
+    python tests/benchmark.py --flags="--batch-size 256"           # a third row: the chapter with these flags
     python tests/benchmark.py --chapter 01_basic_gan --rounds 5
 
 Each row is the median of several rounds. The rounds of the rows alternate, each in a process of its own, so that a machine that
