@@ -80,7 +80,7 @@ def attribute_names(name: str) -> tuple[str, ...]:
     return (*groups, "mirrored", "leans right", *_style(name)[1])
 
 
-def _draw_one(seed: str, name: str, size: int) -> tuple[np.ndarray, list[int]]:
+def draw_one(seed: str, name: str, size: int) -> tuple[np.ndarray, list[int]]:
     """One face: uint8 [H, W, 3], and its attributes."""
     style, parts = _style(name)
     avatar = Avatar(style, {"seed": seed, **(OPTIONS if name == "avatars" else POSE)}).to_json()
@@ -105,7 +105,7 @@ def draw(name: str, size: int, split: str, folder: Path) -> tuple[np.ndarray, np
         pass  # not drawn yet, or cut off: draw
     seeds = [f"{split}-{number}" for number in range(NUMBER)]
     with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:  # spawn: torch has threads of its own
-        work = pool.map(partial(_draw_one, name=name, size=size), seeds, chunksize=250)
+        work = pool.map(partial(draw_one, name=name, size=size), seeds, chunksize=250)
         faces = list(tqdm(work, f"drawing {name} at {size}×{size}, once", NUMBER, leave=False, disable=None))
     images = np.stack([picture for picture, _ in faces]).transpose(0, 3, 1, 2)
     labels = np.array([attributes for _, attributes in faces], np.int64)

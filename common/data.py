@@ -46,7 +46,7 @@ class Pictures(Dataset[Any]):
     """A data set of square pictures; indexed by whole batches."""
 
     name: str
-    images: "Tensor | PictureFiles"  # uint8 [N, C, H, W]
+    images: "Tensor | PictureFiles | DrawnFaces"  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N], all zero where `classes` is empty; or attributes, int64 [N, A]
     classes: tuple[str, ...]  # what the labels mean, or the names of the attributes; empty for pictures without labels
     note: str = ""  # what the loader left out, for the user to read
@@ -130,10 +130,33 @@ def _download(kind: str, name: str, folder: str, split: str) -> Pictures:
     return Pictures(name, images, torch.as_tensor(dataset.targets).long(), tuple(dataset.classes))
 
 
+@dataclass(frozen=True)
+class DrawnFaces:
+    """Cartoon faces that look like one uint8 tensor [N, C, size, size] and are drawn when indexed: for large sizes."""
+
+    name: str
+    split: str
+    size: int
+    channels: int = 3
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return avatars.NUMBER, self.channels, self.size, self.size
+
+    def __getitem__(self, indices: list[int]) -> Tensor:
+        drawn = [avatars.draw_one(f"{self.split}-{number}", self.name, self.size)[0] for number in indices]
+        faces = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
+        return faces if self.channels == 3 else resizing.rgb_to_grayscale(faces)
+
+
 def _faces(name: str, split: str, size: int | None) -> Pictures:
-    """Cartoon faces with attributes, drawn at the wanted size."""
-    images, labels = avatars.draw(name, size or FACE_SIZE, split, data_root() / "avatars")
-    return Pictures(name, torch.from_numpy(images), torch.from_numpy(labels), avatars.attribute_names(name))
+    """Cartoon faces with attributes, drawn at the wanted size: all at once, or when indexed if they fill the memory."""
+    size = size or FACE_SIZE
+    large = DrawnFaces(name, split, size)
+    kept = int(np.prod(large.shape)) <= MEMORY_LIMIT
+    images, labels = avatars.draw(name, size if kept else FACE_SIZE, split, data_root() / "avatars")
+    faces = torch.from_numpy(images) if kept else large  # the attributes are the same at every size
+    return Pictures(name, faces, torch.from_numpy(labels), avatars.attribute_names(name))
 
 
 def _celeba(split: str, size: int | None) -> Pictures:
@@ -175,7 +198,7 @@ NAMED: dict[str, Callable[[str, int | None], Pictures]] = {
 def _resized(pictures: Pictures, size: int | None, channels: int | None) -> Pictures:
     """The same pictures at another size or number of channels (bilinear, antialiased)."""
     images = pictures.images
-    if isinstance(images, PictureFiles):  # decoded at the wanted size anyway
+    if not isinstance(images, Tensor):  # decoded or drawn at the wanted size anyway
         return replace(pictures, images=replace(images, channels=channels or images.channels))
     if channels == 1 and pictures.channels == 3:
         images = resizing.rgb_to_grayscale(images)
@@ -318,7 +341,7 @@ def batches(
     )
     world = fabric.world_size
     require(batch_size % world == 0, f"--batch-size {batch_size} cannot be shared evenly by {world} processes")
-    lazy = isinstance(data.images, PictureFiles)
+    lazy = not isinstance(data.images, Tensor)
     loader = DataLoader(
         data,
         batch_sampler=ShuffledOrder(len(data), batch_size, seed, start, fabric.global_rank, world),

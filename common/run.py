@@ -142,11 +142,15 @@ def native_bf16(device: torch.device) -> bool:
     return False
 
 
-def make_fabric(settings: Settings) -> Fabric:
-    """Lightning Fabric for the wanted devices and precision, launched and seeded."""
+def make_fabric(settings: Settings, growing: bool = False) -> Fabric:
+    """Lightning Fabric for the wanted devices and precision, launched and seeded.
+
+    `growing` is for networks that do not use all of their weights in every step: no process then waits for their gradients.
+    """
     processes = settings.devices * settings.num_nodes
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
-    strategy = DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto"
+    several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
+    strategy = several if processes > 1 else "auto"
     try:
         devices: dict[str, Any] = {
             "accelerator": settings.accelerator,

@@ -160,7 +160,7 @@ def test_faces_are_drawn_once_and_kept(name: str, tmp_path: Path, monkeypatch: p
 
 
 def test_a_face_has_its_attributes_at_every_size_and_no_split_shares_one() -> None:
-    small, large = (avatars._draw_one("train-3", "avatars", size) for size in (16, 64))
+    small, large = (avatars.draw_one("train-3", "avatars", size) for size in (16, 64))
     assert small[1] == large[1] and small[0].shape == (16, 16, 3)
     shrunk = resizing.resize(torch.from_numpy(large[0].copy()).permute(2, 0, 1), [16, 16], antialias=True)
     assert (shrunk.permute(1, 2, 0).float() - torch.from_numpy(small[0])).abs().mean() < 12
@@ -170,8 +170,25 @@ def test_a_face_has_its_attributes_at_every_size_and_no_split_shares_one() -> No
     assert values["hat"] == int(
         avatars._style("avatars")[1]["topVariant"][values["topVariant"]] in avatars.GROUPS["hat"][1]
     )
-    others = {tuple(avatars._draw_one(f"test-{i}", "avatars", 16)[1]) for i in range(20)}
+    others = {tuple(avatars.draw_one(f"test-{i}", "avatars", 16)[1]) for i in range(20)}
     assert tuple(small[1]) not in others
+
+
+def test_faces_that_would_fill_the_memory_are_drawn_when_indexed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    monkeypatch.setattr(avatars, "NUMBER", 12)
+    kept = data.load("avatars", size=80)
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 12 * 3 * 80 * 80 - 1)
+    lazy = data.load("avatars", size=80)
+    assert isinstance(lazy.images, data.DrawnFaces) and isinstance(kept.images, torch.Tensor)
+    assert lazy.images.shape == kept.images.shape and len(lazy) == 12
+    assert torch.equal(lazy.all(), kept.all()) and torch.equal(lazy.labels, kept.labels)
+    real, labels = next(data.batches(lazy, 4, seed=3, fabric=Fabric(accelerator="cpu")))
+    same, same_labels = next(data.batches(kept, 4, seed=3, fabric=Fabric(accelerator="cpu")))
+    assert torch.equal(real, same) and torch.equal(labels, same_labels)
+    assert data.load("avatars", size=80, channels=1).all().shape == (12, 1, 80, 80)
 
 
 def test_groups_name_variants_that_exist() -> None:
