@@ -194,6 +194,7 @@ def train(config: Config) -> Path:
             run.log(
                 {"loss/d": loss_d, "loss/g": loss_g}
                 | {f"prob/{name}": logits.sigmoid().mean() for name, logits in probabilities.items()}
+                | {"right/real": (real_logits > 0).float().mean(), "right/fake": (fake_logits < 0).float().mean()}
             )
         if run.sample_now:
             with run.looking():

@@ -205,6 +205,7 @@ def train(config: Config) -> Path:
                 after, _ = judge.eval()(drawn, fake_y)
             curves = {"loss/d": loss_d, "loss/g": loss_g, "logits/real": real_logits.mean()}
             curves |= {"logits/fake_before": before.mean(), "logits/fake_after": after.mean()}
+            curves |= {"right/real": (real_logits > 0).float().mean(), "right/fake": (fake_logits < 0).float().mean()}
             if class_logits is not None:
                 curves |= {"class/real": real_class, "class/fake": fake_class}
             run.log(curves)

@@ -225,6 +225,10 @@ def train(config: Config) -> Path:
             curves = {"loss/g": loss_g, "l1/train": off}
             if config.lambda_gan > 0:
                 curves |= {"loss/d": loss_d, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+                curves |= {
+                    "right/real": (real_logits > 0).float().mean(),
+                    "right/fake": (fake_logits < 0).float().mean(),
+                }
             run.log(curves | {"rate/lr": opt_g.param_groups[0]["lr"]})
         if run.sample_now:
             with run.looking():

@@ -213,6 +213,8 @@ def train(config: Config) -> Path:
         if run.log_now:
             curves = {"loss/d": loss_d, "loss/g": loss_adversarial, "cycle/l1": loss_cycle / 2}
             curves |= {"logits/real": real_logits_b.mean(), "logits/fake": fake_logits_b.mean()}
+            right = (real_logits_b > 0.5).float().mean(), (fake_logits_b < 0.5).float().mean()  # targets 1 and 0
+            curves |= {"right/real": right[0], "right/fake": right[1]}
             run.log(curves | ({"identity/l1": loss_identity / 2} if config.lambda_identity else {}))
         if run.sample_now:
             with run.looking():

@@ -89,8 +89,8 @@ def save_weights(path: Path, module: nn.Module, settings: Mapping[str, Any]) -> 
     return write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
-def load_weights(path: Path, chapter: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_weights` wrote for `chapter`: the tensors and the settings."""
+def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings."""
     require(path.is_file(), f"there are no weights {path}; train first, or leave --weights away for the shipped ones")
     try:
         with safe_open(path, framework="pt") as file:
@@ -99,5 +99,5 @@ def load_weights(path: Path, chapter: str) -> tuple[dict[str, Tensor], dict[str,
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is cut off or is no safetensors file; train again or use another file") from error
     found = settings.get("chapter")
-    require(found == chapter, f"{path} belongs to {found or 'another program'}, not to {chapter}")
+    require(chapter in (None, found), f"{path} belongs to {found or 'another program'}, not to {chapter}")
     return tensors, settings

@@ -39,8 +39,11 @@ def show_grid(pictures: Tensor | Mapping[str, Tensor], columns: int = 8, title: 
 
 
 def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str] | None = None) -> Figure:
-    """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share the group "loss")."""
-    groups = list(dict.fromkeys(tag.split("/")[0] for tag in history if tag != "step"))
+    """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share the group "loss").
+
+    `titles` names the groups to show, each with its title; without it all are shown.
+    """
+    groups = list(titles or dict.fromkeys(tag.split("/")[0] for tag in history if tag != "step"))
     figure = Figure(figsize=(5 * max(1, len(groups)), 3.2), layout="constrained")
     for axis, group in zip(figure.subplots(1, max(1, len(groups)), squeeze=False)[0], groups, strict=False):
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):

@@ -20,6 +20,7 @@ import math
 import os
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ def command_line(
             default = presets.get(known.preset)  # an unknown preset is reported by tyro below
             if known.resume:
                 default = _config_of(Path(known.resume), chapter, config)
-        function(tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,)))
+        result = function(tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,)))
+        if isinstance(result, Path) and result.exists():  # the folder of a training run
+            _read_aloud(result)
     except UserError as error:
         _stop(f"error: {error}", error.exit_code)
     except torch.OutOfMemoryError:
@@ -117,6 +120,14 @@ def _config_of(path: Path, chapter: str, config: type[AnyConfig]) -> AnyConfig:
     folder = path if path.is_dir() else path.parent
     known = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
     return config(**{key: value for key, value in saved.items() if key in known} | {"out": str(folder)})
+
+
+@rank_zero_only
+def _read_aloud(folder: Path) -> None:
+    from common.diagnosis import diagnose  # its libraries take a second to load: not before training
+
+    for sentence in diagnose(folder):
+        print(textwrap.fill(f"- {sentence}", 120, subsequent_indent="  "))
 
 
 @rank_zero_only
@@ -209,6 +220,11 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
+def gradient_norm(network: nn.Module) -> Tensor:
+    """The L2 norm of the gradients that the last backward pass left at all weights of a network, as one number."""
+    return torch.nn.utils.get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
+
+
 def parameters(network: nn.Module) -> int:
     """The number of trainable numbers in a network."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
@@ -228,6 +244,7 @@ class Run:
         self.config, self.fabric, self.chapter, self.state = config, fabric, chapter, state
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
+        self.networks: Mapping[str, nn.Module] = {}  # those that learn, by the names that the user sees
         self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
         name = time.strftime("%Y-%m-%d_%H-%M-%S")
         self.folder = Path(config.out).expanduser() if config.out else ROOT / "runs" / chapter / name
@@ -243,6 +260,7 @@ class Run:
 
     def describe(self, data: Pictures, networks: Mapping[str, nn.Module]) -> None:
         """Print what is about to happen, and open the run folder."""
+        self.networks = networks
         precision = self.fabric.strategy.precision.precision
         shape = f"{data.channels}×{data.size}×{data.size}"
         if self.fabric.is_global_zero:
@@ -321,7 +339,9 @@ class Run:
             yield
 
     def log(self, scalars: Mapping[str, Tensor | float]) -> None:
-        """Write one point of every curve; raise `Diverged` when one of them is not finite."""
+        """Write one point of every curve, and of each network's gradients; raise `Diverged` when one of them is not finite."""
+        norms = {f"gradients/{name}": gradient_norm(network) for name, network in self.networks.items()}
+        scalars = {**scalars, **norms}
         found = torch.stack([torch.as_tensor(value, device=self.fabric.device).detach() for value in scalars.values()])
         averaged_over_processes = torch.as_tensor(self.fabric.all_reduce(found.float(), reduce_op="mean"))
         values = dict(zip(scalars, averaged_over_processes.tolist(), strict=True))

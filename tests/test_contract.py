@@ -19,7 +19,8 @@ SECTIONS = [
 # Lines of code files at most; CONTRIBUTING.md says why they are what they are.
 BUDGETS = {"01": {"model.py": 110, "train.py": 215, "generate.py": 125}}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 260, "generate.py": 185}
-COMMON_BUDGET = 1950
+BUDGETS |= dict.fromkeys(("07", "08"), {"model.py": 350, "train.py": 320, "generate.py": 220})
+COMMON_BUDGET = 2160
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
 

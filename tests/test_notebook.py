@@ -56,7 +56,8 @@ def test_source_comes_from_the_file() -> None:
 
 def test_curves_keep_the_colours_of_the_course() -> None:
     history = {"step": [1, 2, 3], "loss/d": [1.0, 2.0, 3.0], "loss/g": [1.0, 1.0, 1.0], "prob/real": [0.5, 0.6, 0.7]}
-    figure = notebook.plot_curves(history, {"loss": "The two losses"})
+    assert [axis.get_ylabel() for axis in notebook.plot_curves(history, {"prob": "Beliefs"}).axes] == ["prob"]
+    figure = notebook.plot_curves(history, {"loss": "The two losses", "prob": "Beliefs"})
     left, right = figure.axes
     colours = {line.get_label(): line.get_color() for axis in (left, right) for line in axis.lines}
     assert (colours["d"], colours["g"], colours["real"]) == (notebook.JUDGE, notebook.FAKE, notebook.REAL)

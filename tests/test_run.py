@@ -45,7 +45,8 @@ def test_a_run_writes_everything_and_says_where(script: Script, tmp_path: Path) 
     assert any("tfevents" in name for name in files)
     history = json.loads((out / "metrics.json").read_text())
     assert history["step"] == list(range(1, 8))
-    assert set(history) == {"step", "loss/d", "loss/g", "prob/real", "prob/fake_before", "prob/fake_after"}
+    curves = {"loss/d", "loss/g", "prob/real", "prob/fake_before", "prob/fake_after", "right/real", "right/fake"}
+    assert set(history) == {"step", "gradients/generator", "gradients/discriminator"} | curves
     assert json.loads((out / "config.json").read_text())["batch_size"] == 16
     assert Image.open(out / "samples" / "step_000003.png").size == (8 * 30 + 2, 8 * 30 + 2)
 

@@ -338,7 +338,8 @@ def test_a_run_writes_its_curves(script: Script, tmp_path: Path) -> None:
     assert code == 0 and "1×28×28" in printed
     history = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(history) == {
-        "step", "loss/d", "loss/g", "scores/real", "scores/fake", "wasserstein/estimate", "gradient/norm", "penalty/gp"
+        "step", "loss/d", "loss/g", "scores/real", "scores/fake", "wasserstein/estimate", "gradient/norm", "penalty/gp",
+        "gradients/generator", "gradients/critic",
     }  # fmt: skip
     for i in range(3):
         estimate = history["wasserstein/estimate"][i]

@@ -1,0 +1,184 @@
+"""Is it converging? What a run says about itself, read from its folder and put into plain sentences.
+
+    python -m common.diagnosis runs/02_dcgan/TIME        # at any time; train.py does it at its end
+
+The losses do not answer: they are the scores of two players, and can stand still while the pictures get better (chapter 01).
+So four other things are read, each by one function below: how often the discriminator is right, the gradients, how different the
+samples are, and the trend of a score. Their thresholds are ours, set so that the runs that the READMEs report fall on the right side.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as resizing
+
+from common import UserError, require
+from common.checkpoint import load_weights
+
+SHORT = 20  # points of a curve below which nothing is said
+WON = 0.95  # share of right answers from which a discriminator has won; the runs that went well stay below 0.9
+GUESSING = 0.55  # share of right answers below which it guesses
+FACTOR = 100  # growth or decline of the gradients' norm that is called an explosion or a fading
+ALIKE = 0.5  # spread of the samples, as a share of the real pictures', below which they are called alike
+BETTER = 0.1  # change of the score between the last two quarters of a run that is called a trend
+GRIDS = 24  # sample grids that are read, spread over the run
+
+# What to try when the discriminator has won: what the chapter has a flag for, if that is not set already.
+REMEDIES = {
+    "spectral_norm": "--spectral-norm bounds its slope",
+    "label_smoothing": "--label-smoothing 0.1 keeps it from being certain",
+    "lr_d": "a lower --lr-d slows it down",
+    "r1_gamma": "a larger --r1-gamma makes it flatter",
+    "width_d": "a smaller --width-d makes it weaker",
+}
+
+
+def discriminator_says(history: Mapping[str, Sequence[float]], config: Mapping[str, Any]) -> str:
+    """How often D was right (`right/real` and `right/fake`), and since when too often. Critics give no answer that is right."""
+    if "right/real" not in history:
+        return ""
+    right = [(real + fake) / 2 for real, fake in zip(history["right/real"], history["right/fake"], strict=True)]
+    last = mean(right[-len(right) // 5 :])
+    if last < GUESSING:
+        return f"The discriminator guesses: right about {last:.0%} at the end. Near the goal that is well; with bad samples it is too weak: try a higher --lr-d."
+    if last < WON:
+        return f"The discriminator is right about {last:.0%} at the end: ahead, and not so far that it stops teaching."
+    since = next(i for i in range(len(right)) if right[i] >= WON and mean(right[i:]) >= WON)
+    given = [flag for flag in ("spectral_norm", "label_smoothing") if config.get(flag)]
+    unset = [text for flag, text in REMEDIES.items() if flag in config and flag not in given]
+    return (
+        f"The discriminator won at step {history['step'][since]:,}: since then it is right about {mean(right[since:]):.0%}, and a "
+        f"generator learns little from a judge that it cannot move. What may help: {', '.join(unset[:3])}."
+    )
+
+
+def gradients_say(history: Mapping[str, Sequence[float]]) -> str:
+    """Whether a network's gradients (`gradients/<network>`) grew or faded between the first fifth and the last."""
+    found = []
+    for tag, norms in history.items():
+        fifth = len(norms) // 5
+        early, late = median(norms[:fifth]), median(norms[-fifth:])
+        if not tag.startswith("gradients/") or early == 0:  # 0: a network that this run does not train
+            continue
+        if late > FACTOR * early:
+            found.append(
+                f"The gradients of the {tag[10:]} grew from {early:.2g} to {late:.2g}: try lower learning rates."
+            )
+        if late < early / FACTOR:
+            found.append(
+                f"The gradients of the {tag[10:]} faded from {early:.2g} to {late:.2g}: it hardly learns any more; look at the other network."
+            )
+    return " ".join(found)
+
+
+def spread(pictures: Tensor) -> float:
+    """How different uint8 pictures [N, C, H, W] are: the standard deviation of a pixel over the pictures, averaged."""
+    return pictures.float().std(0).mean().item()
+
+
+def samples_say(steps: Sequence[int], spreads: Sequence[float], real: float) -> str:
+    """Whether the samples are (nearly) all alike, and since when: their spread beside that of real pictures."""
+    shares = [one / real for one in spreads]
+    if shares[-1] >= ALIKE:
+        return f"The samples differ from each other {shares[-1]:.0%} as much as real pictures do."
+    healthy = [i for i, share in enumerate(shares) if share >= ALIKE]
+    since = f"since step {steps[healthy[-1] + 1]:,}" if healthy else "from the start"
+    return (
+        f"The samples are nearly all alike {since}: they differ {shares[-1]:.0%} as much as real pictures do. If the generator has "
+        "collapsed (chapter 01), go back to a checkpoint before that, with a lower --lr-g or a D that sees several pictures at once."
+    )
+
+
+def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> str:
+    """Whether the score of the samples (0 is best) still falls: the mean of the last quarter beside the quarter before.
+
+    `real` is the worst score of several sets of as many real pictures: below it chance decides.
+    """
+    quarter = len(scores) // 4
+    if quarter < 2:
+        return ""
+    before, now = mean(scores[-2 * quarter : -quarter]), mean(scores[-quarter:])
+    if now < real:
+        return (
+            "A look at so few samples cannot tell them from real pictures any more: measure with generate.py --score."
+        )
+    best = min(range(len(scores)), key=scores.__getitem__)
+    if now > before * (1 + BETTER) and now > 1.5 * scores[best]:
+        return (
+            f"The score was best at step {steps[best]:,} and got worse since: stop there, or lower the learning rates."
+        )
+    if now < before * (1 - BETTER):
+        return f"The score still falls, by {1 - now / before:.0%} over the last quarter: a longer run (--resume with a larger --max-steps) will be better."
+    return "The score stands still: more steps alone will change little."
+
+
+def sample_grids(folder: Path, size: int) -> tuple[list[int], list[Tensor]]:
+    """The pictures in the sample grids of a run: steps, and uint8 [N, 3, size, size] for each."""
+    files = sorted((folder / "samples").glob("step_*.png"))
+    chosen = [files[i] for i in sorted({round(i) for i in np.linspace(0, len(files) - 1, GRIDS)})] if files else []
+    grids = []
+    for file in chosen:
+        sheet = torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1)[:, 2:, 2:]  # [3, H, W]
+        tiles = sheet.unfold(1, size, size + 2).unfold(2, size, size + 2)  # [3, rows, columns, size, size]
+        grids.append(tiles.permute(1, 2, 0, 3, 4).flatten(0, 1))
+    return [int(file.stem.split("_")[1]) for file in chosen], grids
+
+
+def look_at_samples(folder: Path) -> list[str]:
+    """What the sample grids say, for data that have a classifier; nothing for all others."""
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    from common import metrics
+    from common.classifier import embed
+
+    _, settings = load_weights(folder / "weights.safetensors", None)
+    try:
+        stick = metrics.yardstick(str(settings["data"]))
+    except UserError:
+        return []
+    size = settings["shape"][-1] if "shape" in settings else settings["size"]
+    steps, grids = sample_grids(folder, size)
+    if not grids:
+        return []
+    grids = [tiles[:, : stick.network.channels] for tiles in grids]
+    real = resizing.resize(stick.held_out[:1000], [size, size], antialias=True)
+
+    def kcd(pictures: Tensor) -> float:
+        features, _ = embed(stick.network, resizing.resize(pictures, [stick.network.size] * 2, antialias=True))
+        subsets = {"kid_subsets": metrics.KCD_SUBSETS, "kid_subset_size": len(pictures)}
+        found = kid_features_to_metric(features, stick.sample, verbose=False, **subsets)
+        return max(0.0, found["kernel_inception_distance_mean"])
+
+    chance = max(kcd(part) for part in real.split(len(grids[0]))[:12])
+    return [
+        samples_say(steps, [spread(tiles) for tiles in grids], spread(real)),
+        score_says(steps, [kcd(tiles) for tiles in grids], chance),
+    ]
+
+
+def diagnose(folder: Path) -> list[str]:
+    """The reading of a run: a few sentences. Raises `UserError` if the folder holds no finished run."""
+    files = [folder / name for name in ("metrics.json", "config.json", "weights.safetensors")]
+    require(all(file.is_file() for file in files), f"{folder} holds no finished run: it has no {files[0].name}")
+    history, config = (json.loads(file.read_text()) for file in files[:2])
+    if len(history["step"]) < SHORT:
+        return [
+            f"Too short to say how it goes: {len(history['step'])} points of the curves, at least {SHORT} are needed."
+        ]
+    sentences = [discriminator_says(history, config), gradients_say(history), *look_at_samples(folder)]
+    return [sentence for sentence in sentences if sentence]
+
+
+if __name__ == "__main__":
+    try:
+        print("\n".join(diagnose(Path(sys.argv[1] if len(sys.argv) > 1 else "."))))
+    except UserError as error:
+        sys.exit(f"error: {error}")

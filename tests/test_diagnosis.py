@@ -1,0 +1,126 @@
+"""The reading of a run: each rule on curves made for it, and all of them on runs that were broken on purpose."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from common import UserError, diagnosis, images
+
+Script = Callable[..., tuple[int, str, str]]
+STEPS = list(range(10, 1010, 10))  # 100 points
+
+
+def curve(before: float, after: float, change: int = 500) -> list[float]:
+    return [before if step < change else after for step in STEPS]
+
+
+@pytest.mark.parametrize(
+    ("right", "config", "expected", "unexpected"),
+    [
+        (curve(0.7, 0.98), {"lr_d": 1e-3, "spectral_norm": False}, ["won at step 500", "98%", "--spectral-norm"], []),
+        (curve(0.7, 0.98), {"lr_d": 1e-3, "spectral_norm": True}, ["won at step 500", "--lr-d"], ["--spectral-norm"]),
+        (curve(0.99, 0.99), {"r1_gamma": 1.0}, ["won at step 10", "--r1-gamma"], ["--lr-d"]),
+        (curve(0.99, 0.75), {}, ["right about 75%", "teaching"], ["won", "guesses"]),
+        (curve(0.9, 0.5), {}, ["guesses", "50%"], ["won"]),
+        ([0.95, 0.99] * 50, {}, ["won at step 10", "97%"], []),  # single points below do not hide it
+    ],
+)
+def test_how_often_the_discriminator_is_right(
+    right: list[float], config: dict[str, object], expected: list[str], unexpected: list[str]
+) -> None:
+    fooled = [2 * share - 1 for share in right]  # the mean of both halves counts, not one of them
+    history = {"step": STEPS, "right/real": [1.0] * len(right), "right/fake": fooled}
+    said = diagnosis.discriminator_says(history, config)
+    assert all(words in said for words in expected), said
+    assert not any(words in said for words in unexpected), said
+
+
+def test_a_critic_is_not_asked_how_often_it_is_right() -> None:
+    assert diagnosis.discriminator_says({"step": STEPS, "scores/real": curve(1, 2)}, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("norms", "word"), [(curve(1, 150), "grew"), (curve(1, 1 / 150), "faded"), (curve(1, 50), ""), (curve(0, 0), "")]
+)
+def test_gradients_that_grow_or_fade(norms: list[float], word: str) -> None:
+    history = {"step": STEPS, "gradients/generator": norms, "loss/g": curve(1, 1e6)}
+    said = diagnosis.gradients_say(history)
+    assert (f"generator {word}" in said) if word else not said
+
+
+def test_samples_that_are_alike() -> None:
+    assert "since step 300" in diagnosis.samples_say([100, 200, 300, 400], [9.0, 8.0, 1.0, 1.0], real=10)
+    assert "from the start" in diagnosis.samples_say([100, 200], [1.0, 1.0], real=10)
+    assert "95%" in diagnosis.samples_say([100, 200], [1.0, 9.5], real=10)  # only how it ends counts
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([9.0, 8, 7, 6, 5, 4, 3, 2], "still falls"),
+        ([9.0, 5, 4, 4, 4, 4, 4, 4], "stands still"),
+        ([9.0, 5, 2, 3, 4, 5, 6, 7], "best at step 30"),
+        ([9.0, 5, 4, 3, 2, 0.5, 0.5, 0.4], "cannot tell them from real"),
+        ([9.0, 5, 4], ""),
+    ],
+)
+def test_the_trend_of_the_score(scores: list[float], words: str) -> None:
+    said = diagnosis.score_says([10 * i for i in range(1, len(scores) + 1)], scores, real=1.0)
+    assert (words in said) if words else not said
+
+
+def test_the_spread_is_the_deviation_over_the_pictures() -> None:
+    pictures = torch.tensor([10, 30], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 4, 4)
+    assert diagnosis.spread(pictures) == pytest.approx(math.sqrt(200))
+    flat = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4).expand(5, 1, 4, 4)  # varied inside, all the same
+    assert diagnosis.spread(flat) == 0
+
+
+def test_grids_are_cut_into_the_pictures_that_they_show(tmp_path: Path) -> None:
+    pictures = torch.randint(0, 256, (24, 3, 5, 5), dtype=torch.uint8)
+    for step in range(1, 60):
+        shown = pictures if step > 1 else 255 - pictures
+        sheet = images.grid(images.to_float(shown), columns=8)
+        images.save_picture(sheet, tmp_path / "samples" / f"step_{step:06d}.png")
+    steps, grids = diagnosis.sample_grids(tmp_path, 5)
+    assert len(steps) == diagnosis.GRIDS and (steps[0], steps[-1]) == (1, 59)
+    assert torch.equal(grids[-1], pictures) and torch.equal(grids[0], 255 - pictures)
+
+
+def test_a_folder_without_a_finished_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no finished run"):
+        diagnosis.diagnose(tmp_path)
+
+
+def test_a_short_run_gets_no_reading(script: Script, tmp_path: Path) -> None:
+    _, printed, _ = script("01_basic_gan/train.py", "--max-steps", 3, "--batch-size", 16, "--out", tmp_path / "run")
+    assert "- Too short to say" in printed
+
+
+def test_runs_that_are_broken_on_purpose_are_told_from_one_that_is_not(script: Script, tmp_path: Path) -> None:
+    """A generator with a thousand times its learning rate collapses, one that hardly learns loses; the default does neither."""
+    said = {}
+    length = ["--max-steps", 300, "--batch-size", 32, "--log-every", 10, "--sample-every", 20, "--precision", "32-true"]
+    for name, flags in {"default": [], "collapsed": ["--lr-g", 1], "lost": ["--lr-g", 1e-6]}.items():
+        code, printed, _ = script("01_basic_gan/train.py", *length, *flags, "--out", tmp_path / name)
+        assert code == 0
+        said[name] = " ".join(printed[printed.index("\n- ") :].split())
+    assert "won at step" in said["lost"] and "won at step" in said["collapsed"] and "won" not in said["default"]
+    assert "nearly all alike" in said["collapsed"] and "nearly all alike" not in said["default"] + said["lost"]
+    assert "gradients" not in said["default"] + said["lost"]
+    assert "stands still" in said["lost"]
+    history = json.loads((tmp_path / "default" / "metrics.json").read_text())
+    assert len(history["gradients/discriminator"]) == 30 and min(history["gradients/discriminator"]) > 0
+
+
+def test_the_logged_gradient_is_that_of_all_weights_together() -> None:
+    from common.run import gradient_norm
+
+    network = torch.nn.Linear(2, 1)
+    network(torch.tensor([[3.0, 4.0]])).sum().backward()  # the gradients are (3, 4) and 1
+    assert gradient_norm(network).item() == pytest.approx(math.sqrt(26))
+    assert gradient_norm(torch.nn.Linear(2, 1)).item() == 0
