@@ -1,0 +1,86 @@
+"""Every chapter's training is killed at random moments, resumed, and ends as if nothing had happened, bit for bit."""
+
+import io
+import multiprocessing
+import random
+import runpy
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from common.checkpoint import load_checkpoint
+from tests.conftest import CHAPTERS, ROOT, same
+
+KILLS = 3  # of each chapter
+STEPS = 120  # of a whole run: more than its lives get through, and the same for all, since learning rates follow it
+DIGITS = "--data mnist-10k --log-every 1"
+SMALL = {
+    "01_basic_gan": f"{DIGITS} --generator-hidden 16 --discriminator-hidden 16 --batch-size 16",
+    "02_dcgan": f"{DIGITS} --width-g 4 --width-d 4 --batch-size 8",
+    "03_wgan_gp": f"{DIGITS} --width-g 4 --width-d 4 --batch-size 8 --n-critic 2",
+    "04_conditional_gan": f"{DIGITS} --width 4 --batch-size 8",
+    "05_pix2pix": "--size 32 --width-g 4 --width-d 4 --batch-size 4 --log-every 1",
+    "06_cyclegan": "--size 32 --width 4 --width-d 4 --blocks 1 --pool-size 3 --log-every 1",
+    "07_progan": f"{DIGITS} --size 16 --channels-times-size 64 --most-channels 8 --fade-images 80 --stable-images 40",
+    "08_stylegan": f"{DIGITS} --size 16 --base 32 --most 16 --fade-images 160 --stable-images 80",
+}
+
+
+def live(chapter: str, arguments: list[str]) -> None:
+    """One life of a training, in a process of its own: train.py as from the command line."""
+    torch.set_num_threads(1)  # sums in one order
+    sys.path.insert(0, str(ROOT / chapter))
+    sys.argv = ["train.py", *arguments]
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        runpy.run_path(str(ROOT / chapter / "train.py"), run_name="__main__")
+
+
+def saved_step(folder: Path, chapter: str) -> int:
+    return int(load_checkpoint(folder, chapter)["step"]) if (folder / "last.ckpt").exists() else 0
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_training_that_is_killed_again_and_again_ends_like_one_that_is_not(chapter: str, tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("forkserver")  # forks of one process that has everything imported: fast
+    processes.set_forkserver_preload(["tests.test_faults", "common.run", "common.pairs", "common.diagnosis"])
+
+    def start(*arguments: object) -> multiprocessing.process.BaseProcess:
+        life = processes.Process(target=live, args=(chapter, [str(word) for word in arguments]))
+        life.start()
+        return life
+
+    def finish(*arguments: object) -> None:
+        life = start(*arguments)
+        life.join(60)
+        assert life.exitcode == 0
+
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    settings = [*SMALL[chapter].split(), "--max-steps", STEPS, "--save-every", 1, "--sample-every", 10**6, "--accelerator", "cpu"]
+    first = [*settings, "--out", killed]
+    rng = random.Random(chapter)
+    for _ in range(KILLS):
+        before = saved_step(killed, chapter)
+        life = start(*(["--resume", killed] if before else first))
+        until = time.monotonic() + 60
+        while saved_step(killed, chapter) < before + 3 and time.monotonic() < until:
+            assert life.is_alive(), "it ended by itself"
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.2))  # in the middle of a step, of saving, or of a rename
+        life.kill()
+        life.join()
+    assert 3 * KILLS <= saved_step(killed, chapter) < STEPS
+    finish("--resume", killed)
+    finish(*settings, "--out", whole)
+
+    assert same(*(load_file(folder / "weights.safetensors") for folder in (killed, whole)))
+    ends = [load_checkpoint(folder, chapter) for folder in (killed, whole)]
+    assert ends[0]["history"] == ends[1]["history"] and ends[0]["step"] == STEPS
+    assert ends[0].keys() == ends[1].keys()
+    for name, part in ends[0].items():
+        if isinstance(part, dict) and all(isinstance(value, torch.Tensor) for value in part.values()):
+            assert same(part, ends[1][name]), name
