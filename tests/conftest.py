@@ -55,8 +55,8 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def start(path: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    """Start a script in a process of its own."""
-    command = [sys.executable, str(ROOT / path), *map(str, arguments)]
+    """Start a script, or a module with "-m", in a process of its own."""
+    command = [sys.executable, path if path == "-m" else str(ROOT / path), *map(str, arguments)]
     environment = {
         key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")
     }

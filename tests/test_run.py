@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from common import checkpoint, data, run
-from tests.conftest import same, start
+from tests.conftest import ROOT, same, start
 
 Script = Callable[..., tuple[int, str, str]]
 TRAIN = "01_basic_gan/train.py"
@@ -275,6 +276,27 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
     assert len(list((tmp_path / "2").glob("events*"))) == 1
+
+
+def test_two_machines_equal_one(tmp_path: Path) -> None:
+    """The command of the root README for several machines: torchrun on each, here twice on this one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = [*SMALL, "--no-batch-norm", "--dropout", 0, "--precision", "32-true", "--max-steps", 6]
+    alone = start(TRAIN, *settings, "--out", tmp_path / "one")
+    nodes = []
+    for rank in (0, 1):
+        machines = ["--nnodes", 2, "--node-rank", rank, "--nproc-per-node", 1]
+        machines += ["--master-addr", "127.0.0.1", "--master-port", port, ROOT / TRAIN]
+        both = ["--devices", 1, "--num-nodes", 2, "--out", tmp_path / "two"]
+        nodes.append(start("-m", "torch.distributed.run", *machines, *settings, *both))
+    for process in (alone, *nodes):
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
+    assert len(list((tmp_path / "two").glob("events*"))) == 1  # only the first process of the first machine writes
 
 
 def test_compiled_networks_train(script: Script, tmp_path: Path) -> None:
