@@ -21,7 +21,7 @@ from torch import Tensor
 
 from common import require
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
 from model import Discriminator, Generator
 
 CHAPTER = "01_basic_gan"
@@ -140,7 +140,8 @@ def make_optimizer(network: torch.nn.Module, lr: float, config: Config) -> torch
 def train(config: Config) -> Path:
     """Run Algorithm 1 (with one discriminator step a generator step); returns the folder of the run."""
     fabric = make_fabric(config)
-    data = load(config.data, config.size, config.channels)
+    with in_turn(fabric):  # the first process draws or downloads, the others read
+        data = load(config.data, config.size, config.channels)
 
     # Networks, their optimisers, and the averaged generator that is sampled from
     shape = (data.channels, data.size, data.size)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from common import require
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
 from model import Discriminator, Generator, Guideline, Upsampling, stages
 
 CHAPTER = "02_dcgan"
@@ -135,7 +135,8 @@ def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1406.2661 with convolutional networks; returns the folder of the run."""
     fabric = make_fabric(config)
     folder_size = 64 if Path(config.data).expanduser().exists() else None
-    data = load(config.data, config.size or folder_size, config.channels)
+    with in_turn(fabric):  # the first process draws or downloads, the others read
+        data = load(config.data, config.size or folder_size, config.channels)
     if config.attention:
         base, doublings = stages(data.size)
         sides = [base * 2**i for i in range(1, doublings)]

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from common import require
 from common.data import Pictures, batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
 from model import Discriminator, Generator
 
 CHAPTER = "04_conditional_gan"
@@ -139,7 +139,8 @@ def labelled(config: Config) -> Pictures:
 def train(config: Config) -> Path:
     """Play the conditional game; returns the folder of the run."""
     fabric = make_fabric(config)
-    data = labelled(config)
+    with in_turn(fabric):  # the first process draws or downloads, the others read
+        data = labelled(config)
 
     # Networks, their optimisers, and the averaged generator that is sampled from
     shape, classes = (data.channels, data.size, data.size), len(data.classes)

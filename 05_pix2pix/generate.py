@@ -85,7 +85,7 @@ def read_own(path: Path, size: int, whole: bool) -> tuple[Tensor, str]:
 def own_pictures(paths: tuple[Path, ...]) -> list[Path]:
     """The pictures that were named, and all those in the folders that were named. Raises `UserError` if one is not there."""
     found = []
-    for path in paths:
+    for path in (given.expanduser() for given in paths):
         require(path.exists(), f"there is no picture or folder {path}")
         inside = (
             sorted(p for p in path.iterdir() if p.suffix.lower() in Image.registered_extensions())
@@ -127,8 +127,9 @@ def main(config: Config) -> None:
         picture, done = read_own(path, size, config.whole)
         print(done)
         fake = translate(generator, to_float(picture[None]).to(device)).cpu()
-        name = f"{path.stem}_translated.png"
-        name = f"{path.name}_translated.png" if config.out / name in written else name  # photo.jpg beside photo.png
+        name, again = f"{path.stem}_translated.png", 2
+        while config.out / name in written:  # photo.jpg beside photo.png, or the same name in another folder
+            name, again = f"{path.stem}_translated_{again}.png", again + 1
         written.append(
             images.save_picture(Image.fromarray(images.to_uint8(fake)[0].permute(1, 2, 0).numpy()), config.out / name)
         )
@@ -151,11 +152,13 @@ def main(config: Config) -> None:
         written.append(images.save_picture(images.grid(still, len(frames[::3]), scale=2), config.out / "flight.png"))
 
     if config.score:
-        n = config.num or len(x)
-        fake = translate(generator.to(device), x[:n].to(device)).cpu()
+        n = min(config.num or len(x), len(x))
+        some = torch.linspace(0, len(x) - 1, n).long()  # from all over the test regions
+        fake = translate(generator.to(device), x[some].to(device)).cpu()
         train = load_pairs(name, size)
-        found = {"pix2pix": compare(fake, y[:n])} | references(to_float((train.a, train.b)[sides[1]]), y[:n])
-        print(f"{min(n, len(x))} test pairs of {name}, {settings['direction']}, weights of step {settings['step']}")
+        found = {"pix2pix": compare(fake, y[some])} | references(to_float((train.a, train.b)[sides[1]]), y[some])
+        sample = f" (a sample of {len(x)})" if n < len(x) else ""
+        print(f"{n} test pairs{sample} of {name}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
         written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))
 

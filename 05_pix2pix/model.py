@@ -40,7 +40,7 @@ def norm_layer(norm: str, features: int) -> nn.Module:
 
 
 class Noise(nn.Dropout):
-    """Dropout that is on at test time too: the only noise z of the generator (section 2.1)."""
+    """Dropout that is on at test time too: the only noise z of the generator (section 3.1)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.p, training=True)

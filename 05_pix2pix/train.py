@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common import UserError, require
+from common import require
 from common.images import to_float
-from common.pairs import Pairs, load_pairs, pair_batches
-from common.run import Run, Settings, command_line, frozen, make_fabric
+from common.pairs import NoTestPairs, Pairs, load_pairs, pair_batches
+from common.run import Run, Settings, command_line, frozen, in_turn, make_fabric
 from model import Discriminator, Generator
 
 CHAPTER = "05_pix2pix"
@@ -43,7 +43,7 @@ class Config(Settings):
     accumulate: int = 1  # work on the batch in so many parts, one after the other, to save memory
 
     # The game
-    lambda_l1: float = 100.0  # weight of the L1 loss; section 3.1 and 6.2
+    lambda_l1: float = 100.0  # weight of the L1 loss; section 4.2
     lambda_gan: float = 1.0  # weight of the adversarial loss; section 3.1 has none, that is 1; 0 is L1 alone
     patch: Literal["1", "16", "34", "70", "142", "286", "whole"] = "16"  # ours: 70 is to 256 what about 16 is to 64
     blind: bool = False  # a mistake on purpose: the discriminator does not see the input
@@ -141,7 +141,7 @@ def drawn(run: Run, high: int, shape: tuple[int, ...]) -> Tensor:
 
 def examples(config: Config, data: Pairs, n: int = 8) -> tuple[Tensor, Tensor]:
     """Pairs to look at while training, spread over the test split, or over the training pairs where there is none."""
-    with contextlib.suppress(UserError):  # a folder of your own may have no test/
+    with contextlib.suppress(NoTestPairs):  # a folder of your own may have no test/
         data = load_pairs(config.data, config.size, "test")
     return data.__getitems__(torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist())
 
@@ -149,8 +149,9 @@ def examples(config: Config, data: Pairs, n: int = 8) -> tuple[Tensor, Tensor]:
 def train(config: Config) -> Path:
     """Learn the translation; returns the folder of the run."""
     fabric = make_fabric(config)
-    with fabric.rank_zero_first():  # the first process cuts or downloads, the others read
+    with in_turn(fabric):  # the first process cuts or downloads, the others read
         data = load_pairs(config.data, config.size)
+        shown = examples(config, data)
 
     # Networks, their optimisers and the decay of the learning rate
     build = {
@@ -176,7 +177,7 @@ def train(config: Config) -> Path:
     run = Run(config, fabric, CHAPTER, state)
     run.describe(data, {"generator": generator, "discriminator": discriminator})
     sides = slice(None, None, 1 if config.direction == "AtoB" else -1)
-    fixed_x, fixed_y = (fabric.to_device(to_float(side)) for side in examples(config, data)[sides])
+    fixed_x, fixed_y = (fabric.to_device(to_float(side)) for side in shown[sides])
     real_batches = pair_batches(data, config.batch_size, config.seed, fabric, start=run.step)
     larger = round(config.size * 286 / 256)
 
@@ -220,7 +221,7 @@ def train(config: Config) -> Path:
         opt_g.step()
         decay_g.step()
 
-        # (3) Look at it
+        # (3) Look at it. With several parts the curves are those of the last one.
         if run.log_now:
             curves = {"loss/g": loss_g, "l1/train": off}
             if config.lambda_gan > 0:

@@ -41,7 +41,7 @@ class Config:
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # of your own pictures; A is satellite, B is map in the shipped weights
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
-    size: int | None = None  # pixels per side of your own pictures; default: those of the training
+    size: int | None = None  # pixels per side, but not of what is scored; default: those of the training
     seed: int = 0  # decides which held-out pictures are shown
     num: int | None = None  # held-out pictures of each kind to show, at most 40; default: 10
     interpolate: bool = False  # also write a GIF that fades from held-out pictures to their translations and back
@@ -104,6 +104,7 @@ def read_own(path: Path, size: int, channels: int) -> tuple[Tensor, str]:
 def main(config: Config) -> None:
     device = one_device(config.accelerator)
     require(config.num is None or config.num >= 1, f"--num must be at least 1, not {config.num}")
+    require(not (config.interpolate and config.pictures), "--interpolate shows held-out pictures: leave your own away")
     to_b, to_a, settings = load_generators(config.weights)
     to_b.to(device), to_a.to(device)
     size, channels, written = config.size or int(settings["size"]), int(settings["channels"]), []
@@ -115,7 +116,10 @@ def main(config: Config) -> None:
             picture, done = read_own(path, size, channels)
             print(done)
             row = images.grid(strip(ways, picture.to(device)), 3, scale=max(1, 256 // size))
-            written.append(images.save_picture(row, config.out / f"{path.stem}_{config.direction}.png"))
+            name, again = f"{path.stem}_{config.direction}.png", 2
+            while config.out / name in written:  # photo.jpg beside photo.png, or the same name in another folder
+                name, again = f"{path.stem}_{config.direction}_{again}.png", again + 1
+            written.append(images.save_picture(row, config.out / name))
     else:
         trained_on = config.data or str(settings["data"])
         piles = load_unpaired(trained_on, size, "test")

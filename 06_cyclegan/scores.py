@@ -2,12 +2,13 @@
 
     L1     mean distance of two pictures, in the units of [-1, 1]; 0 is best, at most 2
     PSNR   10 log10(peak² / mean squared error) in decibels, peak = 2; more is better
-    SSIM   structural similarity, at most 1 (Wang et al., 2004): means, variances and covariance in small windows
+    SSIM   structural similarity, at most 1 (Wang et al., 2004): means, variances and covariance in small windows, of
+           intensities from 0 to 1
 
 Only true pairs can tell whether a translation is right. The cycle cannot: a translator and its way back may agree on
 anything. Compare only at equal size and on the same pictures.
 
-Shape letters: N pictures, C channels, H × W pixels.
+Shape letters: N pictures, C channels, H × W pixels. Pictures are rounded as they would be on disk.
 """
 
 import sys
@@ -18,22 +19,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from common import require
-from common.images import to_float
+from common.images import to_float, to_uint8
 from common.pairs import load_unpaired
 from model import Generator
 
 
 def distances(fake: Tensor, truth: Tensor) -> dict[str, float]:
     """L1, PSNR and SSIM of float [N, C, H, W] in [-1, 1] against the truth; PSNR and SSIM are means over the pictures."""
-    squared = (fake - truth).square().flatten(1).mean(1)  # [N]
-    similarity = structural_similarity_index_measure(fake, truth, data_range=2.0)
+    fake, truth = to_float(to_uint8(fake)), to_float(to_uint8(truth))
+    intensities = (fake + 1) / 2, (truth + 1) / 2  # SSIM is made for numbers from 0 up: it multiplies means
     return {
         "l1": (fake - truth).abs().mean().item(),
-        "psnr": (10 * torch.log10(4 / squared.clamp(min=1e-10))).mean().item(),
-        "ssim": float(similarity),
+        "psnr": peak_signal_noise_ratio(fake, truth, data_range=2.0, dim=(1, 2, 3)).item(),
+        "ssim": float(structural_similarity_index_measure(*intensities, data_range=1.0)),
     }
 
 

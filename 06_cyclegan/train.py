@@ -1,4 +1,4 @@
-"""Train a CycleGAN: two translators, learned from two heaps of pictures of which no two belong together.
+"""Train a CycleGAN: two translators, learned from two piles of pictures of which no two belong together.
 
 python 06_cyclegan/train.py                              # satellite pictures and maps, on a laptop, minutes
 python 06_cyclegan/train.py --lambda-cycle 0             # on purpose: nothing ties the translation to the picture
@@ -25,7 +25,7 @@ from common import require
 from common.data import Pictures, batches
 from common.images import to_float
 from common.pairs import load_unpaired
-from common.run import Run, Settings, command_line, frozen, make_fabric
+from common.run import Run, Settings, command_line, frozen, in_turn, make_fabric
 from model import Discriminator, Generator, ImagePool, check_size, default_blocks
 
 CHAPTER = "06_cyclegan"
@@ -37,7 +37,7 @@ class Config(Settings):
     """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
 
     data: str = "satellite-map"  # a named unpaired set, or a folder with trainA/ and trainB/ (and testA/, testB/)
-    size: int | None = None  # pixels per side; default: the data's own, 64 for satellite-map
+    size: int | None = None  # pixels per side; default: 64
     max_steps: int = 11_000  # updates of the generators; ours: under 10 minutes on two cores
     batch_size: int = 1  # pictures of each kind, of all devices together; section 4
     mirror: bool = False  # mirror half of the pictures; ours: off, since light on a relief comes from the left
@@ -74,9 +74,10 @@ class Config(Settings):
         for name in ("jitter", "lambda_cycle", "lambda_identity", "pool_size"):
             value = getattr(self, name)
             require(value >= 0, f"--{name.replace('_', '-')} must not be negative, not {value}")
-        for name in ("beta1", "beta2", "decay_from"):
+        for name in ("beta1", "beta2"):
             share = getattr(self, name)
-            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
+            require(0 <= share < 1, f"--{name} must be at least 0 and below 1, not {share}")
+        require(0 <= self.decay_from <= 1, f"--decay-from must lie between 0 and 1, not {self.decay_from}")
 
 
 # Section 4 and the appendix. Differs from paper: its 100 + 100 epochs are counted in steps, of about 1,000 pictures an epoch.
@@ -144,7 +145,8 @@ def examples(data: Pictures, n: int = 8) -> Tensor:
 def train(config: Config) -> Path:
     """Play two games, one for each direction, that the cycle ties together; returns the folder of the run."""
     fabric = make_fabric(config)
-    data_a, data_b = load_unpaired(config.data, config.size)
+    with in_turn(fabric):  # the first process cuts or downloads, the others read
+        data_a, data_b = load_unpaired(config.data, config.size)
     size, layers = data_a.size, LAYERS[config.patch]
     check_size(size, layers)
 

@@ -30,12 +30,16 @@ from common.data import PictureFiles, Pictures, batches, data_root
 from common.images import to_float
 
 SIZE = 64  # pixels per side, unless --size says otherwise
-PAIRED = ("facades", "maps", "edges2shoes", "edges2handbags", "cityscapes", "night2day")
+PAIRED = ("facades", "maps", "edges2shoes", "edges2handbags", "night2day")
 UNPAIRED = (
     "horse2zebra", "apple2orange", "summer2winter_yosemite", "monet2photo", "cezanne2photo", "ukiyoe2photo",
-    "vangogh2photo", "maps", "facades", "cityscapes", "iphone2dslr_flower", "ae_photos",
+    "vangogh2photo", "maps", "facades", "iphone2dslr_flower", "ae_photos",
 )  # fmt: skip
 ARCHIVES = "http://efrosgans.eecs.berkeley.edu/{}/datasets/{}"  # the authors' own
+
+
+class NoTestPairs(UserError):
+    """There are pairs, but none that were kept for tests."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,26 @@ def load_pairs(name_or_path: str, size: int | None = None, split: str = "train")
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name_or_path == "satellite-map":
         return Pairs(name_or_path, torch.from_numpy(_tiles(size, split)[0]))
-    root, names, note = _listing(name_or_path, "pix2pix", PAIRED)
+    root, every, note = _listing(name_or_path, "pix2pix", PAIRED)
+    inner = _below(every, *(f"{side}/{part}/" for side in "AB" for part in ("train", "test", "val")))
+    require(not inner, f"--data: {''.join(inner[:1])} in {root}: A/ and B/ go into train/ and test/, not around them")
     parts = {"train": ("train/",), "test": ("test/", "val/")}[split]  # some archives have only val/ beside train/
-    inside = next((part for part in parts if any(name.startswith(part) for name in names)), "")
-    require(split == "train" or bool(inside), f"--data: {root} has no pairs to test on: put some into a folder test/")
-    names = _below(names, inside) if inside else sorted({*names} - {*_below(names, "test/", "val/")})
+    inside = next((part for part in parts if _below(every, part)), "")
+    if split == "test" and not inside:
+        raise NoTestPairs(f"--data: {root} has no pairs to test on: put some into a folder test/")
+    learned = sorted({*every} - {*_below(every, "test/", "val/")})
+    names = _below(every, inside) if inside else learned
     chosen: list[tuple[str, ...]] = [(name,) for name in names]
     a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
     if a or b:
+        twice = sorted({*_below(names, inside + "A/", inside + "B/")} - {*a.values(), *b.values()})
+        require(not twice, f"--data: {''.join(twice[:1])} in {root}: another picture beside it has the same name")
         alone = [(a | b)[name] for name in sorted(a.keys() ^ b.keys())]
-        require(
-            not alone, f"--data: {''.join(alone[:1])} in {root} has no partner of the same name beside it, in A/ or B/"
-        )
+        require(not alone, f"--data: {''.join(alone[:1])} in {root} has no partner of the same name in A/ or B/")
         chosen = [(a[name], b[name]) for name in sorted(a)]
+    beside = sorted({*learned}.difference(*chosen)) if split == "train" else []
+    if beside:
+        note += "; " * bool(note) + f"left out {len(beside)} picture(s) that belong to no pair, such as {beside[0]}"
     pairs = PairFiles(root, tuple(chosen), size or SIZE, 6)  # type: ignore[arg-type]
     return Pairs(name_or_path, data._decoded(pairs), note)  # type: ignore[arg-type]
 
@@ -154,14 +165,10 @@ class PairFiles(PictureFiles):
         opened = [open_picture(self.root, name) for name in names]
         if len(names) == 1:
             w, h = opened[0].size
-            require(
-                w == 2 * h, f"--data: {shown[0]} is no pair side by side: it is not twice as wide as high, but {w}×{h}"
-            )
+            require(w == 2 * h, f"--data: {shown[0]} is no pair side by side: not twice as wide as high, but {w}×{h}")
             opened = [opened[0].crop((left, 0, left + h, h)) for left in (0, h)]
         first, second = ("{}×{}".format(*picture.size) for picture in opened)
-        require(
-            first == second, f"--data: {shown[0]} is {first} pixels and {shown[-1]} {second}: a pair needs one size"
-        )
+        require(first == second, f"--data: {shown[0]} is {first} pixels and {shown[-1]} {second}: they need one size")
         square = (self.size, self.size)
         halves = [np.asarray(ImageOps.fit(picture, square, Image.Resampling.LANCZOS)) for picture in opened]
         return torch.from_numpy(np.concatenate(halves, axis=2)).permute(2, 0, 1)
@@ -183,15 +190,16 @@ def _listing(name: str, kind: str, known: tuple[str, ...]) -> tuple[Path, list[s
     if not (root.is_dir() or zipfile.is_zipfile(root)):
         everything = ("satellite-map", *known)
         guess = difflib.get_close_matches(name, everything, n=1)
-        hint = f"did you mean {guess[0]}? " if guess else ""
-        raise UserError(f"--data: unknown data {name!r}; {hint}Known: {', '.join(everything)}, or a folder or zip")
+        hint = f"unknown data {name!r}; " + (f"did you mean {guess[0]}? " if guess else "")
+        if name in {*PAIRED, *UNPAIRED}:
+            without = kind == "pix2pix"  # pairs are asked for
+            hint = f"{name} is a set {'without' if without else 'of'} pairs: that is chapter {'06' if without else '05'}'s; "
+        raise UserError(f"--data: {hint}Known: {', '.join(everything)}, or a folder or zip")
     if root.is_dir():
         every = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
     else:
         every = [entry for entry in zipfile.ZipFile(root).namelist() if not entry.endswith("/")]
-    every = sorted(
-        name for name in every if not {part[0] for part in name.split("/")} & {".", "_"}
-    )  # .DS_Store, __MACOSX
+    every = sorted(n for n in every if not {part[0] for part in n.split("/")} & {".", "_"})  # .DS_Store, __MACOSX
     names = [name for name in every if Path(name).suffix.lower() in Image.registered_extensions()]
     require(bool(names), f"--data: no pictures in {root}")
     others = {Path(name).suffix or "no ending" for name in every} - {Path(name).suffix for name in names}

@@ -194,6 +194,24 @@ def one_device(accelerator: str) -> torch.device:
 
 
 @contextlib.contextmanager
+def in_turn(fabric: Fabric) -> Iterator[None]:
+    """What the first process draws or downloads in here, the others find ready: they come after it.
+
+    An error of the user's stops all processes with its one line (Fabric's own `rank_zero_first` leaves the others waiting).
+    """
+    wrong = fabric.broadcast("") if fabric.global_rank > 0 else ""
+    require(not wrong, wrong)
+    try:
+        yield
+    except UserError as error:
+        wrong = str(error)
+        raise
+    finally:
+        if fabric.global_rank == 0:
+            fabric.broadcast(wrong)
+
+
+@contextlib.contextmanager
 def frozen(fabric: Fabric, network: Any) -> Iterator[None]:
     """Forward passes through a network that is not to learn: no gradients of its weights are computed or exchanged."""
     network.requires_grad_(False)

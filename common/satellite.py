@@ -68,9 +68,8 @@ def tiles(size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     cut, pictures = pixels_cut(size), world()
     places = corners(is_land(pictures[1]), cut, split)
     both = np.empty((len(places), 6, size, size), np.uint8)
-    for i, (r, c) in enumerate(
-        tqdm(places, f"cutting satellite-map at {size}×{size}, once", leave=False, disable=None)
-    ):
+    progress = tqdm(places, f"cutting satellite-map at {size}×{size}, once", leave=False, disable=None)
+    for i, (r, c) in enumerate(progress):
         for side, picture in enumerate(pictures):
             tile = Image.fromarray(picture[r : r + cut, c : c + cut])
             tile = tile if size == cut else tile.resize((size, size), Image.Resampling.LANCZOS)

@@ -60,7 +60,17 @@ def test_a_training_that_is_killed_again_and_again_ends_like_one_that_is_not(cha
         assert life.exitcode == 0
 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    settings = [*SMALL[chapter].split(), "--max-steps", STEPS, "--save-every", 1, "--sample-every", 10**6, "--accelerator", "cpu"]
+    settings = [
+        *SMALL[chapter].split(),
+        "--max-steps",
+        STEPS,
+        "--save-every",
+        1,
+        "--sample-every",
+        10**6,
+        "--accelerator",
+        "cpu",
+    ]
     first = [*settings, "--out", killed]
     rng = random.Random(chapter)
     for _ in range(KILLS):

@@ -1,9 +1,12 @@
 """Pairs and piles: the satellite picture and its map, the authors' layouts, folders of one's own, and wrong input."""
 
+import contextlib
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from lightning_fabric import Fabric
 from PIL import Image
 
 from common import UserError, data, pairs, satellite
+from tests.conftest import CHAPTERS
 
 CPU = Fabric(accelerator="cpu", devices=1)
 
@@ -269,7 +273,7 @@ def test_each_wrong_pair_is_named(tmp_path: Path) -> None:
         pairs.load_pairs(str(tmp_path / "alone"), 16)
     picture(tmp_path / "sizes" / "A" / "one.png", right=None, size=20)
     picture(tmp_path / "sizes" / "B" / "one.png", right=None, size=24)
-    with pytest.raises(UserError, match=r"A/one\.png is 20×20 pixels and .*B/one\.png 24×24: a pair needs one size"):
+    with pytest.raises(UserError, match=r"A/one\.png is 20×20 pixels and .*B/one\.png 24×24: they need one size"):
         pairs.load_pairs(str(tmp_path / "sizes"), 16)
     broken = picture(tmp_path / "broken" / "half.png")
     broken.write_bytes(broken.read_bytes()[:50])
@@ -278,6 +282,59 @@ def test_each_wrong_pair_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "one_side" / "trainA" / "1.png", right=None)
     with pytest.raises(UserError, match=r"no pictures in a folder trainB/ \(trainA/, trainB/"):
         pairs.load_unpaired(str(tmp_path / "one_side"), 16)
+
+
+def test_nothing_is_left_out_in_silence(tmp_path: Path) -> None:
+    for side in "AB":
+        picture(tmp_path / "own" / side / "1.png", right=None)
+    assert pairs.load_pairs(str(tmp_path / "own"), 16).note == ""
+    picture(tmp_path / "own" / "2.png")
+    picture(tmp_path / "own" / "test" / "3.png")  # kept for tests: not left out
+    found = pairs.load_pairs(str(tmp_path / "own"), 16)
+    assert len(found) == 1 and found.note == "left out 1 picture(s) that belong to no pair, such as 2.png"
+    picture(tmp_path / "beside" / "train" / "1.png")
+    picture(tmp_path / "beside" / "2.png")
+    assert "such as 2.png" in pairs.load_pairs(str(tmp_path / "beside"), 16).note
+    picture(tmp_path / "own" / "B" / "1.bmp", right=None)
+    with pytest.raises(UserError, match=r"B/1\.(bmp|png) in .*own: another picture beside it has the same name"):
+        pairs.load_pairs(str(tmp_path / "own"), 16)
+    for side in "AB":
+        for split in ("train", "test"):
+            picture(tmp_path / "turned" / side / split / "1.png", right=None)
+    for split in ("train", "test"):
+        with pytest.raises(UserError, match=r"A/test/1\.png in .*turned: A/ and B/ go into train/ and test/"):
+            pairs.load_pairs(str(tmp_path / "turned"), 16, split)
+
+
+def test_a_set_of_the_other_kind_names_its_chapter() -> None:
+    with pytest.raises(UserError, match="horse2zebra is a set without pairs: that is chapter 06's; Known: sat"):
+        pairs.load_pairs("horse2zebra")
+    with pytest.raises(UserError, match="night2day is a set of pairs: that is chapter 05's; Known: sat"):
+        pairs.load_unpaired("night2day")
+    assert "cityscapes" not in pairs.PAIRED + pairs.UNPAIRED  # its licence does not allow a download
+
+
+@pytest.mark.parametrize("folder", [name for name in CHAPTERS if name < "07"])
+def test_one_process_fetches_the_data_before_the_others_read(
+    folder: str, chapter: Callable[[str, str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train = chapter(folder, "train")
+    alone: list[bool] = []
+
+    @contextlib.contextmanager
+    def in_turn(fabric: Fabric) -> Iterator[None]:
+        alone.append(True)
+        yield
+        alone.pop()
+
+    def loaded(*_: object) -> None:
+        raise KeyError("alone" if alone else "together")
+
+    monkeypatch.setattr(train, "in_turn", in_turn)
+    name = {"05_pix2pix": "load_pairs", "06_cyclegan": "load_unpaired"}.get(folder, "load")
+    monkeypatch.setattr(train, name, loaded)
+    with pytest.raises(KeyError, match="alone"):
+        train.train(train.Config(accelerator="cpu", max_steps=1, out=str(tmp_path)))
 
 
 def test_photographs_are_turned_upright(tmp_path: Path) -> None:

@@ -278,6 +278,14 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "2").glob("events*"))) == 1
 
 
+def test_wrong_input_stops_all_processes_in_one_line(tmp_path: Path) -> None:
+    process = start(TRAIN, *SMALL, "--data", "mnist-10", "--devices", 2, "--out", tmp_path / "run")
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.count("did you mean mnist-10k") == 1 and "Traceback" not in errors and "rank1" not in errors
+    assert not (tmp_path / "run").exists() and "parameters" not in printed
+
+
 def test_two_machines_equal_one(tmp_path: Path) -> None:
     """The command of the root README for several machines: torchrun on each, here twice on this one."""
     with socket.socket() as free:
