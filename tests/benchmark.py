@@ -36,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 WARM_UP, MEASURED = 20, 200  # steps
+FULL_SIZE = {"07_progan": ["--without", "growth"]}  # not the small sizes before
 
 
 @dataclass
@@ -290,6 +291,43 @@ def plain_pix2pix(steps: int) -> Iterator[int]:
         yield step
 
 
+def plain_progan(steps: int) -> Iterator[int]:
+    """Chapter 07 at its full size as one writes it first: default memory layout, fp32; yields after each step."""
+    from common.run import averaged
+    from model import Critic, Generator
+    from train import Config as Settings
+    from train import growth
+
+    settings = Settings(without=("growth",))
+    now = growth(settings, 0)
+    generator = Generator(settings.latent_dim, settings.size, 3, settings.channels_times_size, settings.most_channels)
+    critic = Critic(settings.size, 3, settings.channels_times_size, settings.most_channels)
+    betas = (settings.beta1, settings.beta2)
+    opt_g = torch.optim.Adam(generator.parameters(), lr=now.lr, betas=betas)
+    opt_d = torch.optim.Adam(critic.parameters(), lr=now.lr, betas=betas)
+    ema = averaged(generator, settings.ema_decay)
+    part = now.batch_size // settings.penalty_share
+    for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, now.batch_size), strict=False):
+        fake = generator(torch.randn(now.batch_size, settings.latent_dim), settings.size).detach()
+        real_scores, fake_scores = critic(real, settings.size), critic(fake, settings.size)
+        epsilon = torch.rand(part, 1, 1, 1)
+        points = (epsilon * real[:part] + (1 - epsilon) * fake[:part]).requires_grad_()
+        (gradients,) = torch.autograd.grad(critic(points, settings.size).sum(), points, create_graph=True)
+        penalty = (gradients.flatten(1).norm(dim=1) - 1).square().mean()
+        loss_d = fake_scores.mean() - real_scores.mean() + settings.epsilon_drift * real_scores.square().mean()
+        opt_d.zero_grad()
+        (loss_d + settings.lambda_gp * penalty).backward()
+        opt_d.step()
+        loss_g = -critic(
+            generator(torch.randn(now.batch_size, settings.latent_dim), settings.size), settings.size
+        ).mean()
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        ema.update_parameters(generator)
+        yield step
+
+
 PLAIN: dict[str, Callable[[int], Iterator[int]]] = {
     "01_basic_gan": plain_basic_gan,
     "02_dcgan": plain_dcgan,
@@ -297,6 +335,7 @@ PLAIN: dict[str, Callable[[int], Iterator[int]]] = {
     "04_conditional_gan": plain_conditional_gan,
     "05_pix2pix": plain_pix2pix,
     "06_cyclegan": plain_cyclegan,
+    "07_progan": plain_progan,
 }
 
 
@@ -323,7 +362,8 @@ def measure(chapter: str, flags: list[str] | None) -> dict[str, float]:
         steps = run.Run.steps
         run.Run.steps = lambda self: clocked(steps(self))  # type: ignore[method-assign]
         with tempfile.TemporaryDirectory() as folder:
-            config = tyro.cli(train.Config, args=[*flags, "--max-steps", str(total), "--out", folder])
+            fixed = [*FULL_SIZE.get(chapter, []), "--max-steps", str(total), "--out", folder]
+            config = tyro.cli(train.Config, args=[*flags, *fixed])
             batch_size = config.batch_size
             train.train(config)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB

@@ -14,7 +14,9 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted(path.name for path in ROOT.glob("[0-9][0-9]_*") if (path / "train.py").exists())
-NEIGHBOURS = ("model", "train", "generate", "ring", "gaussians", "transport", "line", "scores")
+NEIGHBOURS = (
+    "model", "train", "generate", "ring", "gaussians", "transport", "line", "scores", "swd",
+)  # fmt: skip
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 

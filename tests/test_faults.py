@@ -26,8 +26,10 @@ SMALL = {
     "04_conditional_gan": f"{DIGITS} --width 4 --batch-size 8",
     "05_pix2pix": "--size 32 --width-g 4 --width-d 4 --batch-size 4 --log-every 1",
     "06_cyclegan": "--size 32 --width 4 --width-d 4 --blocks 1 --pool-size 3 --log-every 1",
-    "07_progan": f"{DIGITS} --size 16 --channels-times-size 64 --most-channels 8 --fade-images 80 --stable-images 40",
-    "08_stylegan": f"{DIGITS} --size 16 --base 32 --most 16 --fade-images 160 --stable-images 80",
+    "07_progan": f"{DIGITS} --size 16 --channels-times-size 64 --most-channels 8 --latent-dim 8 --batch-sizes 4 8 "
+    "--fade-images 4 160 --stable-images 4 80",  # a fade from step 11 to 30, and one from 41 to 60
+    "08_stylegan": f"{DIGITS} --size 16 --base 32 --most 16 --latent-dim 8 --style-dim 8 --mapping-layers 2 --batch-sizes 4 8 "
+    "--fade-images 160 --stable-images 80 --last-images 80",
 }
 
 
@@ -60,17 +62,8 @@ def test_a_training_that_is_killed_again_and_again_ends_like_one_that_is_not(cha
         assert life.exitcode == 0
 
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    settings = [
-        *SMALL[chapter].split(),
-        "--max-steps",
-        STEPS,
-        "--save-every",
-        1,
-        "--sample-every",
-        10**6,
-        "--accelerator",
-        "cpu",
-    ]
+    rhythm = ["--max-steps", STEPS, "--save-every", 1, "--sample-every", 10**6, "--accelerator", "cpu"]
+    settings = [*SMALL[chapter].split(), *rhythm]
     first = [*settings, "--out", killed]
     rng = random.Random(chapter)
     for _ in range(KILLS):

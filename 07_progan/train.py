@@ -1,0 +1,286 @@
+"""Train a GAN that grows with its pictures: Karras et al., arXiv:1710.10196.
+
+python 07_progan/train.py                              # cartoon faces from 4×4 to 64×64 on a laptop
+python 07_progan/train.py --without growth             # the full size from the start
+python 07_progan/train.py --without pixel-norm         # or equalised-rate, minibatch-deviation, fade-in
+python 07_progan/train.py --data my_pictures --size 128   # a folder or zip of pictures, to any power of two up to 1024
+python 07_progan/train.py --preset paper               # 1024×1024 with the paper's networks and schedule
+python 07_progan/train.py --resume runs/07_progan/TIME
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from common import require
+from common.data import batches, load
+from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from model import Critic, Generator, Part, downsample, resolutions, upsample
+
+CHAPTER = "07_progan"
+# A value for each size: pairs (from this size on, value), the smallest size first.
+Counts = tuple[tuple[int, int], ...]
+Rates = tuple[tuple[int, float], ...]
+
+
+def at(table: Counts | Rates, size: int) -> int | float:
+    """What a table "from this size on" says for a size: at(((4, 16), (64, 8)), 32) = 16."""
+    return max((start, value) for start, value in table if start <= size)[1]
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 07: a GAN that grows from 4×4 pixels to the size of its pictures."""
+
+    data: str = "avatars"  # a named data set, or a folder or zip of pictures
+    size: int = 64  # pixels per side in the end: a power of two from 4 to 1024
+    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
+    max_steps: int = 13_500  # updates of the generator at all sizes together; the last size gets those that are left
+
+    # The schedule. Each is a list "from this size on, this value": 4 16 64 8 is 16 from 4×4 on, and 8 from 64×64 on
+    fade_images: Counts = ((4, 20_000),)  # real pictures shown while a block fades in; ours: appendix A.1 has 800,000
+    # and pictures at rest after it; ours: appendix A.1 has 800,000
+    stable_images: Counts = ((4, 10_000), (8, 20_000), (32, 28_000))
+    batch_sizes: Counts = ((4, 16),)  # pictures of all devices together; appendix A.1 has 16 up to 128×128
+    learning_rates: Rates = ((4, 4e-3), (64, 1e-3))  # ours, for speed, up to 32×32; appendix A.1 has 0.001 throughout
+
+    # The game: WGAN-GP, appendix A.1
+    lambda_gp: float = 10.0  # weight of the gradient penalty; arXiv:1704.00028
+    epsilon_drift: float = 1e-3  # weight of E[f(x)²], which keeps the scores near zero; appendix A.1
+    n_critic: int = 1  # updates of the critic for each of the generator; appendix A.1
+    penalty_share: int = 4  # the penalty is measured on one of so many pictures; ours: the paper has 1, all of them
+
+    # The networks
+    latent_dim: int = 128  # numbers in z; ours: table 2 has 512
+    channels_times_size: int = 1024  # a map of r×r pixels has this / r channels; ours: table 2 has 16384
+    most_channels: int = 96  # but not more than these; ours: table 2 has 512
+    without: tuple[Part, ...] = ()  # parts of the method to take away, to see what they are for
+
+    # The optimisers
+    beta1: float = 0.0  # Adam's momentum; appendix A.1
+    beta2: float = 0.99  # Adam's memory of squared gradients; appendix A.1
+    ema_decay: float = 0.999  # the samples come from an average of the generator over about 1,000 steps; appendix A.1
+
+    sample_every: int = 500  # steps between two sample grids
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
+        sizes = resolutions(self.size)
+        for name in ("fade_images", "stable_images", "batch_sizes", "learning_rates"):
+            table, flag = getattr(self, name), f"--{name.replace('_', '-')}"
+            starts = [start for start, _ in table]
+            require(
+                bool(table) and starts[0] == 4 and starts == sorted({*starts}) and {*starts} <= {*resolutions(1024)},
+                f"{flag} must name sizes in rising order, powers of two that begin with 4, not {starts}",
+            )
+            least = 0 if name == "fade_images" else 1
+            for start, value in table:
+                good = value > 0 if name == "learning_rates" else value >= least
+                require(good, f"{flag} must be {'above 0' if least else 'at least 0'}, not {value} from {start} on")
+        world = self.devices * self.num_nodes
+        for size in sizes:
+            share = at(self.batch_sizes, size)
+            require(share >= world, f"--batch-sizes must be at least {world} (1 a process), not {share}")
+        for name in ("n_critic", "penalty_share", "latent_dim", "channels_times_size", "most_channels"):
+            value = getattr(self, name)
+            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        for name in ("lambda_gp", "epsilon_drift"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"--{name.replace('_', '-')} must not be negative, not {value}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
+        require(not self.compile, "--compile cannot differentiate twice, as the penalty has to: leave it away")
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures of a step at the full size."""
+        return int(at(self.batch_sizes, self.size))
+
+
+# Table 2 and appendix A.1; the batches shrink from 256×256 on as there. 17 phases of 800,000 pictures. Differs from paper: drawn faces
+# in place of CelebA-HQ; --data FOLDER for photographs.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=1024, max_steps=1_464_288, fade_images=((4, 800_000),), stable_images=((4, 800_000),),
+        batch_sizes=((4, 16), (256, 14), (512, 6), (1024, 3)), penalty_share=1, latent_dim=512, channels_times_size=16384,
+        most_channels=512, learning_rates=((4, 1e-3),), sample_every=5000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
+class Moment(NamedTuple):
+    """All that the schedule decides about one step."""
+
+    stage: int  # 0 is the first size
+    resolution: int  # pixels per side
+    alpha: float  # weight of the newest block, 0 to 1
+    batch_size: int
+    lr: float
+    step: int  # of this stage, from 0
+
+
+def growth(config: Config, step: int) -> Moment:
+    """The schedule of figure 2 and appendix A.1 as a pure function of the step, from 0.
+
+    At each size but the first the new block fades in, while alpha rises from 0 to 1 with the pictures shown; then the
+    networks train at rest. The last size has no end. Nothing else remembers where a run stands: so it can go on anywhere.
+    """
+    sizes = [config.size] if "growth" in config.without else resolutions(config.size)
+    for stage, size in enumerate(sizes):
+        batch_size = int(at(config.batch_sizes, size))
+        fades = stage > 0 and "fade-in" not in config.without
+        fade = math.ceil(at(config.fade_images, size) / batch_size) if fades else 0  # steps
+        stable = math.ceil(at(config.stable_images, size) / batch_size)
+        if size == config.size or step < fade + stable:
+            alpha = step / fade if step < fade else 1.0
+            return Moment(stage, size, alpha, batch_size, at(config.learning_rates, size), step)
+        step -= fade + stable
+    raise AssertionError("the last size has no end")
+
+
+def faded(real: Tensor, alpha: float) -> Tensor:
+    """Real pictures while a block fades in: alpha x + (1 - alpha) up(down(x)), as the generator's are. [N, C, H, W] -> the same.
+
+    The critic would otherwise know the real ones by the detail that the generator cannot draw yet.
+    """
+    return real if alpha == 1 else torch.lerp(upsample(downsample(real)), real, alpha)
+
+
+def wasserstein_estimate(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E[f(x)] - E[f(G(z))], Eq. 2 of arXiv:1704.00028: [N], [N] -> []."""
+    return real_scores.mean() - fake_scores.mean()
+
+
+def critic_loss(real_scores: Tensor, fake_scores: Tensor, epsilon_drift: float) -> Tensor:
+    """Minimise E[f(G(z))] - E[f(x)] + epsilon_drift E[f(x)²]: appendix A.1, without the penalty. [N], [N] -> []."""
+    return epsilon_drift * real_scores.square().mean() - wasserstein_estimate(real_scores, fake_scores)
+
+
+def generator_loss(fake_scores: Tensor) -> Tensor:
+    """Minimise -E[f(G(z))]: [N] -> []."""
+    return -fake_scores.mean()
+
+
+def gradient_norms(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
+    """‖∇f(x̂)‖₂ at x̂ = epsilon x + (1 - epsilon) G(z), one epsilon for each pair: [N, ...], [N, ...], [N] -> [N].
+
+    Algorithm 1 of arXiv:1704.00028, as in chapter 03. Can itself be differentiated by the weights of f. The minibatch
+    deviation lets a score depend on the pictures of its group, so what a picture does to the others' scores is counted too.
+    """
+    points = torch.lerp(fake, real, epsilon.view(-1, 1, 1, 1)).requires_grad_()
+    (gradients,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return gradients.float().flatten(1).norm(dim=1)
+
+
+def gradient_penalty(norms: Tensor) -> Tensor:
+    """E[(‖∇f(x̂)‖₂ - 1)²]: Eq. 3 of arXiv:1704.00028 without its lambda. [N] -> []."""
+    return (norms - 1).square().mean()
+
+
+def train(config: Config) -> Path:
+    """Algorithm 1 of arXiv:1704.00028 on networks that grow; returns the folder of the run."""
+    fabric = make_fabric(config, growing=True)
+    data = load(config.data, growth(config, 0).resolution, config.channels)
+
+    # Networks of the full size, their optimisers, and the averaged generator that is sampled from
+    build = {
+        "latent_dim": config.latent_dim, "size": config.size, "picture_channels": data.channels,
+        "channels_times_size": config.channels_times_size, "most": config.most_channels, "without": config.without,
+    }  # fmt: skip
+    generator = Generator(**build)
+    critic = Critic(config.size, data.channels, config.channels_times_size, config.most_channels, config.without)
+    for network in (generator, critic):
+        network.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
+    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    betas = (config.beta1, config.beta2)  # Differs from paper: Adam is not reset at a new size; it forgets in 100 steps
+    opt_g = torch.optim.Adam(generator.parameters(), betas=betas, eps=1e-8, fused=True)
+    opt_d = torch.optim.Adam(critic.parameters(), betas=betas, eps=1e-8, fused=True)
+    generator, opt_g = fabric.setup(generator, opt_g)
+    critic, opt_d = fabric.setup(critic, opt_d)
+
+    state = {"generator": generator, "critic": critic, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
+    run = Run(config, fabric, CHAPTER, state)
+    run.describe(data, {"generator": generator, "critic": critic})
+    if fabric.is_global_zero:
+        print(f"growth         {data.size}×{data.size} to {config.size}×{config.size}", flush=True)
+    shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels
+    fixed_z = torch.randn(shown, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
+    now = growth(config, max(0, run.step - 1))
+    stage = -1  # none yet
+
+    for step in run.steps():
+        # (0) Growth: which size, how much of the newest block, and at a new size its pictures.
+        now = growth(config, step - 1)
+        size, alpha = now.resolution, now.alpha
+        if now.stage != stage:
+            stage = now.stage
+            data = load(config.data, size, config.channels)  # drawn or decoded at this size
+            seen = now.step * config.n_critic  # batches of this size, when a run goes on in its middle
+            real_batches = batches(data, now.batch_size, config.seed + stage, fabric, start=seen)
+            if now.step == 0:  # the average begins anew, else a new block's untrained weights would linger in it
+                ema.n_averaged.zero_()
+        for group in (*opt_g.param_groups, *opt_d.param_groups):
+            group["lr"] = now.lr
+
+        # (1) Critic, n_critic times: descend the loss of appendix A.1, so that the scores measure the distance.
+        for _ in range(config.n_critic):
+            real, _ = next(real_batches)  # [N, C, H, W]
+            real = faded(real.contiguous(memory_format=torch.channels_last), alpha)
+            z = run.randn(now.batch_size, config.latent_dim)  # [N, D]
+            with torch.no_grad():
+                fake = generator(z, size, alpha)
+            epsilon = torch.special.ndtr(run.randn(now.batch_size))  # [N], U[0, 1]: a normal number's own quantile
+            real_scores, fake_scores = critic(real, size, alpha), critic(fake, size, alpha)
+            # `.module` is the critic outside of Fabric's wrapper, which would not let a gradient be differentiated. Ours: on a
+            # part of the pairs, an estimate of the same mean, and in the run's precision: norms are summed in fp32.
+            part = max(1, len(real) // config.penalty_share)
+            with fabric.autocast():
+                score = lambda pictures: critic.module(pictures, size, alpha)  # noqa: B023, E731 (called at once)
+                norms = gradient_norms(score, real[:part], fake[:part], epsilon[:part])
+            penalty = gradient_penalty(norms)
+            loss_d = critic_loss(real_scores, fake_scores, config.epsilon_drift) + config.lambda_gp * penalty
+            opt_d.zero_grad()
+            fabric.backward(loss_d)
+            opt_d.step()
+
+        # (2) Generator: new latents, and the scores' gradient flows through the critic into the generator.
+        z = run.randn(now.batch_size, config.latent_dim)
+        with frozen(fabric, critic):
+            loss_g = generator_loss(critic(generator(z, size, alpha), size, alpha))
+        opt_g.zero_grad()
+        fabric.backward(loss_g)
+        opt_g.step()
+        ema.update_parameters(generator.module)
+
+        # (3) Look at it; small pictures are enlarged, so that all grids of a run have one size.
+        if run.log_now:
+            estimate = wasserstein_estimate(real_scores, fake_scores)
+            run.log(
+                {
+                    "loss/d": loss_d, "loss/g": loss_g, "wasserstein/estimate": estimate, "gradient/norm": norms.mean(),
+                    "growth/log2_size": math.log2(size), "growth/alpha": alpha,
+                }
+            )  # fmt: skip
+        if run.sample_now:
+            with run.looking():
+                run.sample("fixed_z", F.interpolate(ema.module.eval()(fixed_z, size, alpha), config.size))
+        if run.save_now:
+            run.save()
+
+    return run.finish(ema.module, build | {"data": config.data, "resolution": now.resolution, "alpha": now.alpha})
+
+
+if __name__ == "__main__":
+    command_line(train, Config, CHAPTER, PRESETS)

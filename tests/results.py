@@ -1,0 +1,121 @@
+"""The table of results: what the shipped weights of each chapter score. No test: it prints.
+
+    python tests/results.py                  # all chapters, about six minutes on one core
+    python tests/results.py --chapter 05_pix2pix
+    python tests/results.py --write          # and keep the numbers in tests/results.json
+
+`test_results.py` compares the tables of the READMEs with tests/results.json, and that file's hashes with the weights.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from common.checkpoint import load_weights
+
+FILE = ROOT / "tests" / "results.json"
+CHAPTERS = sorted(path.parent.name for path in ROOT.glob("[0-9][0-9]_*/weights.safetensors"))
+SEEDS = (0, 1, 2)  # of the latents, or of chapter 05's noise; chapter 06 draws nothing
+
+
+@dataclass
+class Config:
+    """Score the shipped weights of all chapters, or of one."""
+
+    chapter: str = ""  # one chapter; default: all
+    write: bool = False  # keep the numbers in tests/results.json
+
+
+def run(*arguments: object) -> str:
+    """What a script of the course prints."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def scored(chapter: str, seed: int, folder: Path) -> dict[str, Any]:
+    """One `generate.py --score`: the score with its name, and the same of two references."""
+    run(f"{chapter}/generate.py", "--score", "--seed", seed, "--out", folder)
+    found = json.loads((folder / "score.json").read_text())
+    if chapter == "05_pix2pix":
+        mine, floor, degraded = (found[name] for name in ("pix2pix", "blurred truth", "mean predictor"))
+        return {
+            "name": "L1",
+            "score": mine["l1"],
+            "floor": floor["l1"],
+            "degraded": degraded["l1"],
+            "ssim": mine["ssim"],
+        }
+    if chapter == "06_cyclegan":
+        mine, degraded = found["a to b, translated"], found["a to b, mean of its kind"]
+        return {"name": "L1", "score": mine["l1"], "degraded": degraded["l1"], "ssim": mine["ssim"]}
+    mine, floor, degraded = (found["scores"][name] for name in ("generated", "real (floor)", "blurred real"))
+    result = {"name": "FCD", "score": mine["fcd"], "floor": floor["fcd"], "degraded": degraded["fcd"]}
+    result |= {"recall": mine["recall"], "network": found["network"], "n": found["n"]}
+    return result | ({"asked_for": found["asked_for"]} if "asked_for" in found else {})
+
+
+def measured(chapter: str) -> dict[str, Any]:
+    """All that the table says of one chapter."""
+    weights = ROOT / chapter / "weights.safetensors"
+    sizes = re.findall(r"^(\w+) +([\d,]+) parameters", run(f"{chapter}/train.py", "--max-steps", 0), re.MULTILINE)
+    with tempfile.TemporaryDirectory() as folder:
+        seeds = SEEDS[:1] if chapter == "06_cyclegan" else SEEDS
+        rows = [scored(chapter, seed, Path(folder)) for seed in seeds]
+    return {
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
+        "steps": load_weights(weights, chapter)[1]["step"],
+        "parameters": {name: int(number.replace(",", "")) for name, number in sizes},
+        "scores": rows,
+    }
+
+
+def span(rows: list[dict[str, Any]], key: str, digits: int) -> str:
+    """The smallest and the largest of some numbers, as a README writes them: "2.24 to 2.52", or one number."""
+    ends = [f"{end([row[key] for row in rows]):.{digits}f}" for end in (min, max)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+def cell(result: dict[str, Any]) -> str:
+    """The score of a chapter as the root README has it."""
+    rows = result["scores"]
+    first = rows[0]
+    if first["name"] == "L1":
+        return f"L1 {span(rows, 'score', 3)} (the mean map {first['degraded']:.3f})"
+    recall = f"recall {span(rows, 'recall', 2)}"
+    return f"FCD {span(rows, 'score', 2)} ({first['floor']:.2f}, {first['degraded']:.2f}), {recall}"
+
+
+def table(results: dict[str, Any]) -> str:
+    """All results as Markdown."""
+    lines = ["| chapter | score | of | parameters | steps |", "|---|---|---|---|---|"]
+    for chapter, result in results.items():
+        first = result["scores"][0]
+        judge = f"{first['network']}, N = {first['n']:,}" if "network" in first else "426 held-out pairs"
+        sizes = ", ".join(f"{name} {number:,}" for name, number in result["parameters"].items())
+        lines.append(f"| {chapter} | {cell(result)} | {judge} | {sizes} | {result['steps']:,} |")
+    return "\n".join(lines)
+
+
+def main(config: Config) -> None:
+    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
+    for chapter in [config.chapter] if config.chapter else CHAPTERS:
+        kept[chapter] = measured(chapter)
+        print(f"{chapter}: {cell(kept[chapter])}", file=sys.stderr, flush=True)
+    if config.write:
+        FILE.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+    print(table(kept))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

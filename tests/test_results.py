@@ -1,0 +1,51 @@
+"""The numbers in the READMEs are those that `results.py` measured from the shipped weights, and from no others."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests import results
+from tests.conftest import CHAPTERS, ROOT
+
+KEPT = json.loads(results.FILE.read_text())
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_numbers_are_those_of_the_shipped_weights(chapter: str) -> None:
+    found = hashlib.sha256((ROOT / chapter / "weights.safetensors").read_bytes()).hexdigest()[:16]
+    assert KEPT[chapter]["weights"] == found, f"run: python tests/results.py --chapter {chapter} --write"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_table_of_the_course_says_what_was_measured(chapter: str) -> None:
+    row = next(line for line in (ROOT / "README.md").read_text().splitlines() if f"]({chapter}/README.md) |" in line)
+    assert results.cell(KEPT[chapter]) in row
+    assert f"{sum(KEPT[chapter]['parameters'].values()):,}" in row
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapters_own_readme_says_what_was_measured(chapter: str) -> None:
+    """Each score of each seed, as the chapter's README rounds it: to three digits after the point for L1, two for FCD."""
+    text = (ROOT / chapter / "README.md").read_text()
+    numbers = set(re.findall(r"(?<![\d.])\d+\.\d+", text))
+    digits = 3 if KEPT[chapter]["scores"][0]["name"] == "L1" else 2
+    for row in KEPT[chapter]["scores"]:
+        shown = {f"{row['score']:.{places}f}" for places in (digits, digits + 1)}
+        assert shown & numbers, f"{row['score']} is not in the README"
+
+
+def test_a_span_is_written_as_in_the_tables() -> None:
+    assert results.span([{"a": 2.519}, {"a": 2.241}, {"a": 2.35}], "a", 2) == "2.24 to 2.52"
+    assert results.span([{"a": 0.1601}, {"a": 0.1604}], "a", 3) == "0.160"
+
+
+def test_one_chapter_is_measured_anew() -> None:
+    """The script itself, on chapter 06: the same score as in the table, but for the processor's rounding."""
+    command = [sys.executable, str(ROOT / "tests" / "results.py"), "--chapter", "06_cyclegan"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    row = next(line for line in printed.splitlines() if line.startswith("| 06_cyclegan"))
+    assert float(row.split("L1 ")[1].split()[0]) == pytest.approx(KEPT["06_cyclegan"]["scores"][0]["score"], abs=0.002)
