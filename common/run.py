@@ -137,6 +137,9 @@ def _say(message: str) -> None:
 
 def _stop(message: str, code: int) -> None:
     _say(message)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(code)  # several processes: their connections' threads may abort an ordinary end
     sys.exit(code)
 
 
