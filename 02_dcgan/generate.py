@@ -150,24 +150,16 @@ def main(config: Config) -> None:
         )
 
     trained_on = config.data or str(settings["data"])
-    sizes = {"size": generator.shape[-1], "channels": generator.shape[0]}
     if config.neighbours:
-        from common.metrics import nearest
+        from common.metrics import beside_nearest
 
-        real = load(trained_on, **sizes).all()
-        samples = images.to_uint8(fake[:16]).cpu()
-        twins = images.to_float(real[nearest(samples, real)])
-        pairs = torch.cat([fake[:16].cpu(), twins])  # first row: samples; second row: their neighbours
-        written.append(images.save_picture(images.grid(pairs, columns=len(samples)), config.out / "neighbours.png"))
+        both = beside_nearest(fake[:16], trained_on)
+        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common import metrics
+        from common.metrics import judge
 
-        pictures = images.to_uint8(fake).cpu()
-        if config.inception:
-            text, numbers = metrics.inception_report(pictures, metrics.held_out(trained_on, **sizes))
-        else:
-            text, numbers = metrics.report(pictures, metrics.yardstick(trained_on))
+        text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
 

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from common import images, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.data import load
 from common.run import command_line, one_device
 from model import Generator
 
@@ -90,29 +89,17 @@ def main(config: Config) -> None:
         frames = [images.grid(torch.stack(frame), columns=4, scale=3) for frame in zip(*columns, strict=True)]
         written.append(images.save_gif(frames, config.out / "interpolation.gif"))
 
-    trained_on, sizes = (
-        config.data or str(settings["data"]),
-        {"size": generator.shape[-1], "channels": generator.shape[0]},
-    )
+    trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.metrics import nearest
+        from common.metrics import beside_nearest
 
-        real = load(trained_on, **sizes).all()
-        samples = images.to_uint8(fake[:16]).cpu()
-        twins = images.to_float(real[nearest(samples, real)])
-        pairs = torch.cat([fake[:16].cpu(), twins])  # first row: samples; second row: their neighbours
-        written.append(
-            images.save_picture(images.grid(pairs, columns=len(samples), scale=2), config.out / "neighbours.png")
-        )
+        both = beside_nearest(fake[:16], trained_on)
+        written.append(images.save_picture(images.grid(both, len(fake[:16]), scale=2), config.out / "neighbours.png"))
 
     if scoring:
-        from common import metrics
+        from common.metrics import judge
 
-        pictures = images.to_uint8(fake).cpu()
-        if config.inception:
-            text, numbers = metrics.inception_report(pictures, metrics.held_out(trained_on, **sizes))
-        else:
-            text, numbers = metrics.report(pictures, metrics.yardstick(trained_on))
+        text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
 

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from common import images, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.data import load
 from common.run import command_line, one_device
 from model import Generator
 from scores import class_report
@@ -119,25 +118,21 @@ def main(config: Config) -> None:
         written.append(images.save_picture(images.grid(still, 12, scale=2), config.out / "interpolation.png"))
 
     trained_on = config.data or str(settings["data"])
-    sizes = {"size": generator.shape[-1], "channels": generator.shape[0]}
     if config.neighbours:
-        from common.metrics import nearest
+        from common.metrics import beside_nearest
 
-        real = load(trained_on, **sizes).all()
-        samples = draw(latents(16), torch.arange(16) % classes if config.label is None else labels[:1].repeat(16)).cpu()
-        both = torch.cat([samples, images.to_float(real[nearest(images.to_uint8(samples), real)])])
+        samples = draw(latents(16), torch.arange(16) % classes if config.label is None else labels[:1].repeat(16))
+        both = beside_nearest(samples, trained_on)
         written.append(images.save_picture(images.grid(both, 16, scale=2), config.out / "neighbours.png"))
 
     if scoring:
-        from common import metrics
+        from common.metrics import judge
 
         labels = torch.arange(5000 if config.num is None else config.num) % classes
-        pictures = images.to_uint8(draw(latents(len(labels)), labels)).cpu()
-        if config.inception:
-            text, numbers = metrics.inception_report(pictures, metrics.held_out(trained_on, **sizes))
-        else:
-            text, numbers = metrics.report(pictures, metrics.yardstick(trained_on))
-            more, own = class_report(pictures, labels, trained_on)
+        pictures = draw(latents(len(labels)), labels).cpu()
+        text, numbers = judge(pictures, trained_on, config.inception)
+        if not config.inception:
+            more, own = class_report(images.to_uint8(pictures), labels, trained_on)
             text, numbers = f"{text}\n{more}", numbers | own
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))

@@ -8,10 +8,10 @@ Shape letters: N pictures, C channels, H = W = size. Pictures are rounded as the
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from common.images import to_float, to_uint8
+from common.metrics import distances
 
 
 def fine_power(pictures: Tensor) -> Tensor:
@@ -28,14 +28,8 @@ def fine_power(pictures: Tensor) -> Tensor:
 
 def compare(fake: Tensor, truth: Tensor) -> dict[str, float]:
     """L1, PSNR (dB), SSIM and detail of fakes float [N, C, H, W] in [-1, 1]; each is a mean over the pictures but detail."""
-    fake, truth = to_float(to_uint8(fake)), to_float(to_uint8(truth))
-    intensities = (fake + 1) / 2, (truth + 1) / 2  # SSIM is made for numbers from 0 up: it multiplies means
-    return {
-        "l1": (fake - truth).abs().mean().item(),
-        "psnr": peak_signal_noise_ratio(fake, truth, data_range=2.0, dim=(1, 2, 3)).item(),
-        "ssim": float(structural_similarity_index_measure(*intensities, data_range=1.0)),
-        "detail": (fine_power(fake) / fine_power(truth)).item(),
-    }
+    fine = fine_power(to_float(to_uint8(fake))) / fine_power(to_float(to_uint8(truth)))
+    return distances(fake, truth) | {"detail": fine.item()}
 
 
 def references(train_truth: Tensor, truth: Tensor) -> dict[str, dict[str, float]]:

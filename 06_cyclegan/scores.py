@@ -19,23 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from common import require
-from common.images import to_float, to_uint8
+from common.images import to_float
+from common.metrics import distances
 from common.pairs import load_unpaired
 from model import Generator
-
-
-def distances(fake: Tensor, truth: Tensor) -> dict[str, float]:
-    """L1, PSNR and SSIM of float [N, C, H, W] in [-1, 1] against the truth; PSNR and SSIM are means over the pictures."""
-    fake, truth = to_float(to_uint8(fake)), to_float(to_uint8(truth))
-    intensities = (fake + 1) / 2, (truth + 1) / 2  # SSIM is made for numbers from 0 up: it multiplies means
-    return {
-        "l1": (fake - truth).abs().mean().item(),
-        "psnr": peak_signal_noise_ratio(fake, truth, data_range=2.0, dim=(1, 2, 3)).item(),
-        "ssim": float(structural_similarity_index_measure(*intensities, data_range=1.0)),
-    }
 
 
 def true_pairs(name: str, size: int) -> tuple[Tensor, Tensor]:

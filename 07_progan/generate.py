@@ -168,28 +168,20 @@ def main(config: Config) -> None:
         written.append(images.save_picture(images.grid(way, columns=11), config.out / "changes.png"))
 
     trained_on = config.data or str(settings["data"])
-    sizes = {"size": size, "channels": draw.generator.picture_channels}
     if config.neighbours:
-        from common.metrics import nearest
+        from common.metrics import beside_nearest
 
-        real = load(trained_on, **sizes).all()
-        samples = images.to_uint8(fake[:16]).cpu()
-        twins = images.to_float(real[nearest(samples, real)])
-        pairs = torch.cat([fake[:16].cpu(), twins])  # first row: samples; second row: their neighbours
-        written.append(images.save_picture(images.grid(pairs, columns=len(samples)), config.out / "neighbours.png"))
+        both = beside_nearest(fake[:16], trained_on)
+        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common import metrics
+        from common.metrics import held_out, judge
 
-        pictures = images.to_uint8(fake).cpu()
-        if config.inception:
-            text, numbers = metrics.inception_report(pictures, metrics.held_out(trained_on, **sizes))
-        else:
-            text, numbers = metrics.report(pictures, metrics.yardstick(trained_on))
+        text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         try:  # of the digits that come with the course none are held out, without a download
-            real = images.to_float(metrics.held_out(trained_on, **sizes).all())
-            text, numbers["swd"] = swd.report(images.to_float(pictures[: len(real) // 2]), real)
+            real = images.to_float(held_out(trained_on, size=size, channels=fake.shape[1]).all())
+            text, numbers["swd"] = swd.report(images.to_float(images.to_uint8(fake[: len(real) // 2])).cpu(), real)
         except UserError as error:
             text = f"no sliced Wasserstein distance: {error}"
         print(text)

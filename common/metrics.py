@@ -28,9 +28,10 @@ from torch_fidelity.metric_fid import fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from torchvision.transforms.v2 import functional as resizing
 
-from common import data, require
+from common import data, images, require
 from common.classifier import FEATURES, Classifier, embed
 
 KCD_SUBSETS, KCD_SUBSET_SIZE = 50, 500
@@ -268,8 +269,8 @@ def inception_report(pictures: Tensor, held_out: data.Pictures) -> tuple[str, di
     }.items():
         fid, inception = FrechetInceptionDistance(), InceptionScore()
         kid = KernelInceptionDistance(subsets=KCD_SUBSETS, subset_size=KCD_SUBSET_SIZE)
-        for is_real, images in ((False, scored), (True, reference)):
-            for chunk in images.expand(-1, 3, -1, -1).split(100):
+        for is_real, shown in ((False, scored), (True, reference)):
+            for chunk in shown.expand(-1, 3, -1, -1).split(100):
                 fid.update(chunk, real=is_real)
                 kid.update(chunk, real=is_real)
                 if not is_real:
@@ -289,9 +290,40 @@ def inception_report(pictures: Tensor, held_out: data.Pictures) -> tuple[str, di
     return "\n".join(lines), {"network": f"inception-2015-12-05@{prefix}", "n": number, "scores": rows}
 
 
+def judge(pictures: Tensor, data_name: str, inception: bool = False) -> tuple[str, dict[str, Any]]:
+    """What `generate.py --score` says of float pictures [N, C, H, W] from a run on `data_name`: a table, and the same as numbers.
+
+    With the frozen classifier (`report`), or with the published Inception scores (`inception_report`).
+    """
+    rounded = images.to_uint8(pictures).cpu()
+    if inception:
+        return inception_report(rounded, held_out(data_name, size=pictures.shape[-1], channels=pictures.shape[1]))
+    return report(rounded, yardstick(data_name))
+
+
+def distances(fake: Tensor, truth: Tensor) -> dict[str, float]:
+    """L1, PSNR (dB) and SSIM of float pictures [N, C, H, W] in [-1, 1] against the true ones, each a mean over the pictures.
+
+    Pictures are rounded as they would be on disk. L1 is in units of [-1, 1], 0 to 2; SSIM is at most 1.
+    """
+    fake, truth = images.to_float(images.to_uint8(fake)), images.to_float(images.to_uint8(truth))
+    intensities = (fake + 1) / 2, (truth + 1) / 2  # SSIM is made for numbers from 0 up: it multiplies means
+    return {
+        "l1": (fake - truth).abs().mean().item(),
+        "psnr": peak_signal_noise_ratio(fake, truth, data_range=2.0, dim=(1, 2, 3)).item(),
+        "ssim": float(structural_similarity_index_measure(*intensities, data_range=1.0)),  # type: ignore[arg-type]
+    }
+
+
+def beside_nearest(samples: Tensor, data_name: str) -> Tensor:
+    """Float samples [N, C, H, W], and behind them the training picture nearest to each: [2N, C, H, W], two rows of a grid."""
+    real = data.load(data_name, size=samples.shape[-1], channels=samples.shape[1]).all()
+    return torch.cat([samples.cpu(), images.to_float(real[nearest(images.to_uint8(samples).cpu(), real)])])
+
+
 def nearest(pictures: Tensor, training: Tensor) -> Tensor:
     """For each of uint8 pictures [N, C, H, W], the index of the nearest training picture in pixel distance (L2), [N]."""
-    first, second = (images.flatten(1).float() for images in (pictures, training))
+    first, second = (part.flatten(1).float() for part in (pictures, training))
     return torch.cat([torch.cdist(chunk, second).argmin(1) for chunk in first.split(64)])
 
 

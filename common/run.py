@@ -104,7 +104,7 @@ def command_line(
             if known.resume:
                 default = _config_of(Path(known.resume), chapter, config)
         result = function(tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,)))
-        if isinstance(result, Path) and result.exists():  # the folder of a training run
+        if isinstance(result, Path) and (result / "metrics.json").exists():  # the folder of a finished training
             _read_aloud(result)
     except UserError as error:
         _stop(f"error: {error}", error.exit_code)
