@@ -123,6 +123,9 @@ def load_unpaired(name_or_path: str, size: int | None = None, split: str = "trai
         first, second = (side[torch.randperm(len(side), generator=rng)] for side in sides)
         return _pile("satellite", both[first, :3]), _pile("map", both[second, 3:])
     root, names, note = _listing(name_or_path, "cyclegan", UNPAIRED)
+    beside = sorted({*names} - {*_below(names, "trainA/", "trainB/", "testA/", "testB/")})
+    if beside:
+        note += "; " * bool(note) + f"left out {len(beside)} picture(s) beside the four folders, such as {beside[0]}"
     piles = []
     for side in (f"{split}A/", f"{split}B/"):
         inside = tuple(_below(names, side))

@@ -420,11 +420,11 @@ class Run:
         self.step, self.history = content["step"], content["history"]
         self.latents.set_state(content["latents"])
         for name, states in content["random"].items():
+            own = states[self.fabric.global_rank % len(states)].clone()  # PyTorch crashes on a state inside of another tensor
             if name == "cpu":
-                torch.set_rng_state(states[self.fabric.global_rank % len(states)])
+                torch.set_rng_state(own)
             elif name == self.fabric.device.type:
-                device = torch.get_device_module(self.fabric.device)
-                device.set_rng_state(states[self.fabric.global_rank % len(states)])
+                torch.get_device_module(self.fabric.device).set_rng_state(own)
 
     def finish(self, network: nn.Module, settings: Mapping[str, Any]) -> Path:
         """Write the weights that `generate.py` reads, the curves as numbers and as a picture; say where they are."""

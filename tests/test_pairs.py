@@ -185,6 +185,14 @@ def test_an_unpaired_archive_is_read_as_the_authors_lay_it_out(monkeypatch: pyte
         assert colour(torch.as_tensor(a.images))[0] > 240 and colour(torch.as_tensor(b.images))[1] > 120
 
 
+def test_pictures_outside_of_the_four_folders_are_named(tmp_path: Path) -> None:
+    for i, folder in enumerate(("trainA", "trainB", "testA", "trainC")):
+        picture(tmp_path / folder / f"{i}.png", "red", None)
+    a, b = pairs.load_unpaired(str(tmp_path))
+    assert len(a) == len(b) == 1
+    assert a.note == b.note == "left out 1 picture(s) beside the four folders, such as trainC/3.png"
+
+
 def test_a_failed_download_names_the_folder_and_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
 
