@@ -85,7 +85,11 @@ def swd(first: Tensor, second: Tensor, per_picture: int = 16, lines: int = 512, 
     """
     rng = torch.Generator().manual_seed(seed)
     found = {}
-    for a, b in zip(laplacian_pyramid(first), laplacian_pyramid(second), strict=True):
+    pyramids = [
+        [torch.cat(level) for level in zip(*(laplacian_pyramid(part) for part in pictures.split(250)), strict=True)]
+        for pictures in (first, second)  # 250 at a time, for the memory's sake
+    ]
+    for a, b in zip(*pyramids, strict=True):
         points = [normalised(patches(level, per_picture, rng)).flatten(1) for level in (a, b)]
         found[a.shape[-1]] = 1000 * sliced_distance(points[0], points[1], lines, rng)
     return found
