@@ -73,7 +73,7 @@ class Pictures(Dataset[Any]):
 
 def data_root() -> Path:
     """Where downloads go: the folder `data` of this repository, or what the variable GAN_DATA names."""
-    return Path(os.environ.get("GAN_DATA", Path(__file__).parent.parent / "data")).expanduser()
+    return Path(os.environ.get("GAN_DATA") or Path(__file__).parent.parent / "data").expanduser()
 
 
 def load(name_or_path: str, size: int | None = None, channels: int | None = None, split: str = "train") -> Pictures:

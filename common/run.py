@@ -420,7 +420,7 @@ class Run:
         self.step, self.history = content["step"], content["history"]
         self.latents.set_state(content["latents"])
         for name, states in content["random"].items():
-            own = states[self.fabric.global_rank % len(states)].clone()  # PyTorch crashes on a state inside of another tensor
+            own = states[self.fabric.global_rank % len(states)].clone()  # a view into all of them would crash PyTorch
             if name == "cpu":
                 torch.set_rng_state(own)
             elif name == self.fabric.device.type:

@@ -7,7 +7,7 @@
 Each row is the median of several rounds. The rounds of the rows alternate, each in a process of its own, so that a machine that
 slows down slows all of them down. "plain" is the loop that one writes first, with the same networks, batch and mathematics:
 fp32, a data loader that transforms one picture at a time, PyTorch's default Adam, gradients of weights that nobody
-uses. "of matmul" is the share of the rate at which this machine multiplies two 1024 × 1024 matrices in fp32.
+uses. "of matmul" is the share of the rate at which this machine multiplies two 1024 × 1024 matrices in the precision of the row.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -36,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 WARM_UP, MEASURED = 20, 200  # steps
-FULL_SIZE = {"07_progan": ["--without", "growth"]}  # not the small sizes before
+FULL_SIZE = {"07_progan": ["--without", "growth"], "08_stylegan": ["--start-size", "64"]}  # not the small sizes before
 
 
 @dataclass
@@ -328,6 +329,47 @@ def plain_progan(steps: int) -> Iterator[int]:
         yield step
 
 
+def plain_stylegan(steps: int) -> Iterator[int]:
+    """Chapter 08 at its full size as one writes it first: default memory layout, fp32; yields after each step."""
+    from torch.nn.functional import softplus
+
+    from common.run import averaged
+    from model import Discriminator, Generator
+    from train import Config as Settings
+    from train import r1_penalty, schedule
+
+    settings = Settings()
+    size, stage = settings.size, schedule(settings)[-1]
+    widths = {"base": settings.base, "most": settings.most}
+    generator = Generator(size, 3, settings.latent_dim, settings.style_dim, settings.mapping_layers, **widths)
+    discriminator = Discriminator(size, 3, group=settings.group, **widths)
+    betas = (settings.beta1, settings.beta2)
+    opt_g = torch.optim.Adam(generator.parameters(), lr=stage.lr, betas=betas)
+    opt_d = torch.optim.Adam(discriminator.parameters(), lr=stage.lr, betas=betas)
+    ema = averaged(generator, settings.ema_decay)
+
+    def drawn() -> torch.Tensor:
+        z, other = torch.randn(2, stage.batch_size, settings.latent_dim)
+        cut = torch.where(torch.rand(stage.batch_size) < settings.mixing, torch.randint(1, 10, (stage.batch_size,)), 10)
+        return generator(z, size, 1.0, other, cut)  # type: ignore[no-any-return]
+
+    for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, stage.batch_size), strict=False):
+        fake = drawn().detach()
+        loss_d = softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()
+        if step % settings.r1_every == 0:
+            penalty = r1_penalty(discriminator, real, size, 1.0)
+            loss_d = loss_d + settings.r1_every * settings.r1_gamma / 2 * penalty
+        opt_d.zero_grad()
+        loss_d.backward()
+        opt_d.step()
+        loss_g = softplus(-discriminator(drawn())).mean()
+        opt_g.zero_grad()
+        loss_g.backward()
+        opt_g.step()
+        ema.update_parameters(generator)
+        yield step
+
+
 PLAIN: dict[str, Callable[[int], Iterator[int]]] = {
     "01_basic_gan": plain_basic_gan,
     "02_dcgan": plain_dcgan,
@@ -336,11 +378,12 @@ PLAIN: dict[str, Callable[[int], Iterator[int]]] = {
     "05_pix2pix": plain_pix2pix,
     "06_cyclegan": plain_cyclegan,
     "07_progan": plain_progan,
+    "08_stylegan": plain_stylegan,
 }
 
 
-def measure(chapter: str, flags: list[str] | None) -> dict[str, float]:
-    """Images a second and peak memory of one row, in this process; `flags` None is the plain loop."""
+def measure(chapter: str, flags: list[str] | None) -> dict[str, Any]:
+    """Images a second, peak memory and precision of one row, in this process; `flags` None is the plain loop."""
     sys.path.insert(0, str(ROOT / chapter))
     train = importlib.import_module("train")
     times: list[float] = []
@@ -351,6 +394,7 @@ def measure(chapter: str, flags: list[str] | None) -> dict[str, float]:
             yield step
 
     torch.manual_seed(0)
+    precision = "32-true"
     total = WARM_UP + MEASURED + 1  # the last step also saves and draws: it is not counted
     if flags is None:
         batch_size = train.Config().batch_size
@@ -364,10 +408,12 @@ def measure(chapter: str, flags: list[str] | None) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             fixed = [*FULL_SIZE.get(chapter, []), "--max-steps", str(total), "--out", folder]
             config = tyro.cli(train.Config, args=[*flags, *fixed])
+            precision = run.make_fabric(config, growing=True).strategy.precision.precision  # what "auto" means here
             batch_size = config.batch_size
             train.train(config)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB
-    return {"rate": MEASURED * batch_size / (times[WARM_UP + MEASURED] - times[WARM_UP]), "memory": peak}
+    seconds = times[WARM_UP + MEASURED] - times[WARM_UP]
+    return {"rate": MEASURED * batch_size / seconds, "memory": peak, "precision": precision}
 
 
 class WholeStep(contextlib.nullcontext[None]):
@@ -391,9 +437,9 @@ def flops_per_picture(chapter: str) -> float:
     return counter.get_total_flops() / batch_size
 
 
-def matmul_rate() -> float:
-    """Operations a second of a 1024 × 1024 fp32 matrix product."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+def matmul_rate(precision: str) -> float:
+    """Operations a second of a product of two 1024 × 1024 matrices, in the precision of a run."""
+    a, b = torch.randn(2, 1024, 1024).to(torch.bfloat16 if precision == "bf16-mixed" else torch.float32)
     best = 0.0
     for _ in range(20):
         start = time.perf_counter()
@@ -408,10 +454,11 @@ def main(config: Config) -> None:
         print(json.dumps(measure(config.chapter, flags)))
         return
     rows = {"plain": "", "chapter": ""} | ({config.flags: config.flags} if config.flags else {})
-    peak_rate = matmul_rate()
-    print(f"matrix products: {peak_rate / 1e9:.0f} GFLOP/s in fp32, {torch.get_num_threads()} threads")
+    peaks = {precision: matmul_rate(precision) for precision in ("32-true", "bf16-mixed")}
+    print(f"matrix products with {torch.get_num_threads()} threads, GFLOP/s:", end="")
+    print(", ".join(f" {precision} {rate / 1e9:.0f}" for precision, rate in peaks.items()))
     for chapter in [config.chapter] if config.chapter else list(PLAIN):
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in rows}
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in rows}
         for _ in range(config.rounds):
             for name, flags in rows.items():
                 row = "plain" if name == "plain" else "chapter"
@@ -425,7 +472,7 @@ def main(config: Config) -> None:
             rate = statistics.median(result["rate"] for result in results)
             memory = max(result["memory"] for result in results)
             rounds = " ".join(f"{result['rate']:.0f}" for result in results)
-            share = rate * flops / peak_rate
+            share = rate * flops / peaks[results[0]["precision"]]
             print(f"{name:<28} {rate:9.0f} {rate / base:6.2f}× {share:10.0%} {memory:5.2f} GiB   {rounds}")
 
 

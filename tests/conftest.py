@@ -10,12 +10,17 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: the cores are shared out before torch takes them all
+    workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted(path.name for path in ROOT.glob("[0-9][0-9]_*") if (path / "train.py").exists())
 NEIGHBOURS = (
-    "model", "train", "generate", "ring", "gaussians", "transport", "line", "scores", "swd",
+    "model", "train", "generate", "ring", "gaussians", "transport", "line", "scores", "swd", "painter",
 )  # fmt: skip
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
