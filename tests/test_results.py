@@ -38,6 +38,11 @@ def test_a_chapters_own_readme_says_what_was_measured(chapter: str) -> None:
         assert shown & numbers, f"{row['score']} is not in the README"
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapters_own_readme_says_how_long_its_weights_were_trained(chapter: str) -> None:
+    assert results.TRAINED[chapter].split(", ")[0] in (ROOT / chapter / "README.md").read_text()
+
+
 def test_a_span_is_written_as_in_the_tables() -> None:
     assert results.span([{"a": 2.519}, {"a": 2.241}, {"a": 2.35}], "a", 2) == "2.24 to 2.52"
     assert results.span([{"a": 0.1601}, {"a": 0.1604}], "a", 3) == "0.160"

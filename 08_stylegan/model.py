@@ -1,0 +1,340 @@
+"""The two networks of chapter 08: a generator whose every layer is told its style, and the discriminator of chapter 07.
+
+Paper: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks", arXiv:1812.04948: figure 1b
+and section 2 for the generator, its appendix and the authors' code for the sizes. The discriminator, the equalised learning rate and the
+growth are those of arXiv:1710.10196 (ProGAN).
+
+Both networks hold the blocks of all resolutions; a forward pass uses those up to `resolution`, and `alpha` is the weight of the newest.
+
+Differs from paper: the convolutions that double or halve a map are one convolution of 4×4 with stride 2 at every resolution. That is
+what resizing and a 3×3 convolution make together, with fewer products (the authors' code does it from 128×128 on). The groups of the
+minibatch deviation are neighbours in the batch, so that two processes with half of a batch each have the same ones.
+With the sizes of the paper at 1024×1024 the generator has 26,219,627 parameters, of which the mapping network has 2,101,248, and the
+discriminator 23,087,249.
+
+Shape letters: N pictures, C colours, K channels of a map, H = W its side, D numbers in z, S numbers in w, L layers with a style (2 a resolution).
+"""
+
+from collections.abc import Collection
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common import require
+
+Part = Literal["mixing", "noise", "mapping", "norm", "blur"]  # what `--without` can take away; train.py knows "mixing"
+SMALLEST = 4  # pixels a side of the learned constant
+
+
+def resolutions(size: int) -> list[int]:
+    """4, 8, ..., size. Raises `UserError` where size is no power of two from 4 to 1024."""
+    require(4 <= size <= 1024 and size & (size - 1) == 0, f"sizes must be powers of two from 4 to 1024, not {size}")
+    return [2**i for i in range(2, size.bit_length())]
+
+
+def channels_at(resolution: int, base: int, most: int) -> int:
+    """Channels of the maps of a resolution: halved when it doubles, base / (resolution / 2), and at most `most`."""
+    return max(1, min(2 * base // resolution, most))
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """x / sqrt(mean x²) over the numbers of each sample: z [N, D] -> a point on the sphere of radius sqrt(D)."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+def blur(x: Tensor) -> Tensor:
+    """The low-pass filter [1, 2, 1] / 4 along both sides of each map, [N, K, H, W] -> the same (appendix C)."""
+    row = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
+    kernel = (row[:, None] * row).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+
+
+def mean_of_shifts(weight: Tensor) -> Tensor:
+    """The mean of a kernel [out, in, 3, 3] laid down four times, each time one pixel further: [out, in, 4, 4].
+
+    A 3×3 convolution and then a mean over 2×2 are one convolution of stride 2 with this kernel; doubling by nearest
+    neighbour and then a 3×3 convolution are one transposed convolution of stride 2 with four times of it.
+    """
+    nine = torch.eye(9, device=weight.device).view(9, 1, 3, 3)  # each place of the kernel once
+    shifts = F.avg_pool2d(nine, 2, stride=1, padding=1).view(9, 16)  # where it comes to lie in the larger one
+    return (weight.flatten(2) @ shifts).unflatten(2, (4, 4))
+
+
+class EqualLinear(nn.Linear):
+    """A fully connected layer with equalised learning rate, [N, in] -> [N, out].
+
+    The weights are N(0, 1) and are multiplied by gain / sqrt(in) whenever they are used, so that Adam moves each of them by the same
+    share of its size. `lr_multiplier` slows the layer down: stored weights are as much larger as they count less.
+    """
+
+    def __init__(self, in_features: int, out_features: int, gain: float = 2**0.5, lr_multiplier: float = 1.0) -> None:
+        super().__init__(in_features, out_features)
+        self.scale, self.lr_multiplier = gain * in_features**-0.5 * lr_multiplier, lr_multiplier
+        nn.init.normal_(self.weight, 0, 1 / lr_multiplier)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias * self.lr_multiplier)
+
+
+class EqualConv(nn.Module):
+    """A 3×3 (or 1×1) convolution with equalised learning rate that keeps, doubles ("up") or halves ("down") the side of a map."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        resample: Literal["", "up", "down"] = "",
+        gain: float = 2**0.5,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.resample, self.scale = resample, gain * (in_channels * kernel**2) ** -0.5
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.scale
+        if self.resample == "up":  # [N, in, H, W] -> [N, out, 2H, 2W]; the kernel painted, not read: turned around
+            return F.conv_transpose2d(x, 4 * mean_of_shifts(weight.flip(2, 3)).transpose(0, 1), self.bias, 2, padding=1)
+        if self.resample == "down":  # [N, in, H, W] -> [N, out, H/2, W/2]
+            return F.conv2d(x, mean_of_shifts(weight), self.bias, 2, padding=1)
+        return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
+
+
+# ------------------------------------------------------------------------------------------------------ generator
+
+
+class Mapping(nn.Sequential):
+    """f: z [N, D] -> w [N, S], the style of a picture (figure 1b, left): pixel norm, then fully connected layers.
+
+    Its layers learn a hundred times more slowly than the rest (appendix C: 0.01 times the learning rate).
+    """
+
+    def __init__(self, latent_dim: int, style_dim: int, layers: int) -> None:
+        sizes = [latent_dim, *[style_dim] * layers]
+        parts: list[nn.Module] = []
+        for in_features, out_features in pairwise(sizes):
+            parts += [EqualLinear(in_features, out_features, lr_multiplier=0.01), nn.LeakyReLU(0.2)]
+        super().__init__(*parts)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return super().forward(pixel_norm(z))
+
+
+class AdaIN(nn.Module):
+    """Eq. 1: y_s (x - mean(x)) / std(x) + y_b, mean and std of each map of each picture, y = A(w). x [N, K, H, W], w [N, S]."""
+
+    def __init__(self, style_dim: int, channels: int, norm: bool = True) -> None:
+        super().__init__()
+        self.norm = norm
+        self.style = EqualLinear(style_dim, 2 * channels, gain=1)  # A of figure 1b
+        nn.init.constant_(self.style.bias[:channels], 1)  # scales begin around one
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        scale, bias = self.style(w).to(x.dtype)[:, :, None, None].chunk(2, 1)  # [N, K, 1, 1] each
+        if self.norm:
+            x = F.group_norm(x, x.shape[1], eps=1e-8)  # instance norm: each map is its own group. Inside in fp32
+        return x * scale + bias
+
+
+class StyledLayer(nn.Module):
+    """One layer of the synthesis network: convolution (or the constant), noise, bias, LeakyReLU, AdaIN (figure 1b, right)."""
+
+    def __init__(
+        self,
+        conv: EqualConv | None,
+        channels: int,
+        style_dim: int,
+        without: Collection[Part] = (),
+        noise_rate: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.conv, self.without, self.noise_rate = conv, frozenset(without), noise_rate
+        self.noise = nn.Parameter(torch.zeros(channels))  # B of figure 1b: how much noise each map gets, learned
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.adain = AdaIN(style_dim, channels, "norm" not in self.without)
+
+    def forward(self, x: Tensor, w: Tensor, noisy: bool = True) -> Tensor:
+        if self.conv:
+            x = self.conv(x)
+            if self.conv.resample and "blur" not in self.without:
+                x = blur(x)
+        if noisy and "noise" not in self.without:  # one picture of noise for all maps, new in each pass: [N, 1, H, W]
+            noise = torch.randn(len(x), 1, *x.shape[2:], device=x.device).to(x.dtype)
+            x = x + noise * (self.noise_rate * self.noise).to(x.dtype).view(-1, 1, 1)
+        x = F.leaky_relu(x + self.bias.to(x.dtype).view(-1, 1, 1), 0.2)
+        return self.adain(x, w)
+
+
+class Generator(nn.Module):
+    """G(z) = g(f(z)): latents z [N, D], standard normal, -> pictures [N, C, resolution, resolution]; linear output, no tanh.
+
+    Args:
+        size: pixels per side of the full pictures, a power of two.
+        channels: 1 grey, 3 colour.
+        latent_dim, style_dim: numbers in z and in w.
+        mapping_layers: of f.
+        base, most: see `channels_at`.
+        without: parts to take away, to see what they are for.
+        noise_rate: how fast the strength of the noise is learned, as a share of the learning rate; the paper has 1.
+    """
+
+    w_mean: Tensor
+
+    def __init__(
+        self,
+        size: int = 1024,
+        channels: int = 3,
+        latent_dim: int = 512,
+        style_dim: int = 512,
+        mapping_layers: int = 8,
+        base: int = 8192,
+        most: int = 512,
+        without: Collection[Part] = (),
+        noise_rate: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.size, self.channels, self.latent_dim = size, channels, latent_dim
+        if "mapping" in without:  # the styles are read from z itself
+            style_dim, mapping_layers = latent_dim, 0
+        self.mapping = Mapping(latent_dim, style_dim, mapping_layers)
+        first = channels_at(SMALLEST, base, most)
+        self.constant = nn.Parameter(torch.ones(1, first, SMALLEST, SMALLEST))  # section 2: the only input of g
+        self.layers, self.to_rgb = nn.ModuleList(), nn.ModuleList()
+        before = first
+        for resolution in resolutions(size):  # two layers at each resolution
+            width = channels_at(resolution, base, most)
+            begin = None if resolution == SMALLEST else EqualConv(before, width, resample="up", bias=False)
+            for conv in (begin, EqualConv(width, width, bias=False)):
+                self.layers.append(StyledLayer(conv, width, style_dim, without, noise_rate))
+            self.to_rgb.append(EqualConv(width, channels, kernel=1, gain=1))
+            before = width
+        # The running mean of w, towards which `truncated` pulls. No parameter: nothing is learned through it.
+        self.register_buffer("w_mean", torch.zeros(style_dim))
+
+    def forward(
+        self,
+        z: Tensor,
+        resolution: int | None = None,
+        alpha: float = 1.0,
+        other: Tensor | None = None,
+        cut: Tensor | None = None,
+    ) -> Tensor:
+        """z [N, D] -> pictures. With `other` [N, D] and `cut` [N], picture i takes the styles of other from layer cut_i on (mixing)."""
+        w = self.mapping(z)  # [N, S]
+        if self.training:
+            self.w_mean.lerp_(w.detach().float().mean(0), 0.005)  # 0.995 of the old: the authors' code
+        styles = self.styles(w, resolution)
+        if other is not None and cut is not None:
+            styles = mixed(styles, self.styles(self.mapping(other), resolution), cut)
+        return self.synthesis(styles, resolution, alpha)
+
+    def styles(self, w: Tensor, resolution: int | None = None) -> Tensor:
+        """The same w for each of the layers up to a resolution: [N, S] -> [N, L, S]."""
+        return w[:, None].expand(-1, 2 * len(resolutions(resolution or self.size)), -1)
+
+    def truncated(self, w: Tensor, psi: float) -> Tensor:
+        """w' = mean + psi (w - mean), appendix B: psi 1 changes nothing, psi 0 is the mean face. Only for sampling."""
+        return self.w_mean.lerp(w, psi)
+
+    def synthesis(
+        self,
+        styles: Tensor,
+        resolution: int | None = None,
+        alpha: float = 1.0,
+        noisy_layers: Collection[int] | None = None,
+    ) -> Tensor:
+        """g: styles [N, L, S] -> pictures [N, C, H, W]. `noisy_layers` are the numbers of the layers that get noise; default all."""
+        sides = resolutions(resolution or self.size)
+        x = self.constant.expand(len(styles), -1, -1, -1)
+        smaller = x
+        for i, layer in enumerate(self.layers[: 2 * len(sides)]):
+            if i == 2 * len(sides) - 2:
+                smaller = x  # the last maps of the resolution before: they fade out
+            x = layer(x, styles[:, i], noisy_layers is None or i in noisy_layers)  # [N, K, H, W], H doubles at even i
+        picture = self.to_rgb[len(sides) - 1](x)
+        if alpha < 1:
+            before = F.interpolate(self.to_rgb[len(sides) - 2](smaller), scale_factor=2.0)
+            picture = torch.lerp(before.float(), picture.float(), alpha)
+        return picture.float()
+
+
+def mixed(styles: Tensor, others: Tensor, cut: Tensor) -> Tensor:
+    """Style mixing (section 3.1): of picture i the layers before number cut_i from `styles`, the rest from `others`. [N, L, S], cut [N]."""
+    first = torch.arange(styles.shape[1], device=cut.device) < cut[:, None]  # [N, L]
+    return torch.where(first[:, :, None], styles, others)
+
+
+# -------------------------------------------------------------------------------------------------- discriminator
+
+
+def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
+    """How much the maps of a group of pictures differ, as one more map: [N, K, H, W] -> [N, K + 1, H, W] (ProGAN, section 3).
+
+    The standard deviation over the group of each number of the maps, then the mean of all of them: one number a group.
+    """
+    size = next(g for g in range(min(group, len(x)), 0, -1) if len(x) % g == 0)
+    grouped = x.float().unflatten(0, (-1, size))  # [M, G, K, H, W]; in fp32, since differences are small
+    variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)  # [M, K, H, W]
+    deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))  # [M]
+    extra = deviation.repeat_interleave(size).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
+    return torch.cat([x, extra.to(x.dtype)], 1)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Maps of one resolution [N, in, H, W] -> the next smaller one [N, out, H/2, W/2]."""
+
+    def __init__(self, in_channels: int, out_channels: int, without: Collection[Part] = ()) -> None:
+        super().__init__()
+        self.blurred = "blur" not in without
+        self.conv = EqualConv(in_channels, in_channels)
+        self.down = EqualConv(in_channels, out_channels, resample="down")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.conv(x), 0.2)
+        return F.leaky_relu(self.down(blur(x) if self.blurred else x), 0.2)
+
+
+class Discriminator(nn.Module):
+    """D(x): pictures [N, C, H, W] in [-1, 1], H a resolution up to size, -> logits [N]; no sigmoid, no norm.
+
+    Args:
+        size, channels, base, most, without: as for the generator.
+        group: pictures that minibatch deviation compares; 1 leaves it out of use (its map is then zero).
+    """
+
+    def __init__(
+        self,
+        size: int = 1024,
+        channels: int = 3,
+        base: int = 8192,
+        most: int = 512,
+        group: int = 4,
+        without: Collection[Part] = (),
+    ) -> None:
+        super().__init__()
+        self.group = group
+        widths = [channels_at(resolution, base, most) for resolution in resolutions(size)]
+        self.from_rgb = nn.ModuleList(EqualConv(channels, width, kernel=1) for width in widths)
+        # blocks[i] leads from resolution 8 · 2^i to the one before
+        self.blocks = nn.ModuleList(DiscriminatorBlock(big, small, without) for small, big in pairwise(widths))
+        self.conv = EqualConv(widths[0] + 1, widths[0])
+        self.hidden = EqualLinear(widths[0] * SMALLEST**2, widths[0])
+        self.logit = EqualLinear(widths[0], 1, gain=1)
+
+    def forward(self, pictures: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
+        newest = len(resolutions(resolution or pictures.shape[-1])) - 1
+        x = F.leaky_relu(self.from_rgb[newest](pictures), 0.2)  # [N, K, H, W]
+        for i in range(newest - 1, -1, -1):
+            x = self.blocks[i](x)
+            if i == newest - 1 and alpha < 1:  # the newest block fades in beside the smaller picture
+                small = F.leaky_relu(self.from_rgb[i](F.avg_pool2d(pictures, 2)), 0.2)
+                x = torch.lerp(small.to(x.dtype), x, alpha)
+        x = F.leaky_relu(self.conv(minibatch_deviation(x, self.group)), 0.2)
+        x = F.leaky_relu(self.hidden(x.flatten(1)), 0.2)
+        return self.logit(x).squeeze(1).float()

@@ -1,0 +1,299 @@
+"""Train a style-based generator: Karras et al., arXiv:1812.04948.
+
+python 08_stylegan/train.py                              # cartoon faces, grown from 8×8 to 64×64, on a laptop, minutes
+python 08_stylegan/train.py --without mixing             # take a part away: mixing, noise, mapping, norm, blur
+python 08_stylegan/train.py --start-size 64              # no growth: the full size from the first step
+python 08_stylegan/train.py --size 32                    # stop growing at 32×32
+python 08_stylegan/train.py --data my_pictures           # a folder or zip of your own pictures
+python 08_stylegan/train.py --preset paper               # the paper's networks and schedule at 1024×1024, for GPUs
+python 08_stylegan/train.py --resume runs/08_stylegan/TIME --max-steps 60000
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common import require
+from common.data import batches, load
+from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from model import Discriminator, Generator, Part, resolutions
+
+CHAPTER = "08_stylegan"
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 08: a style-based generator that grows with its pictures."""
+
+    data: str = "avatars"  # a named data set, or a folder or zip of pictures
+    size: int = 64  # pixels per side of the full pictures, a power of two; ours: the paper ends at 1024
+    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
+    max_steps: int | None = None  # updates of the generator; default: the whole schedule. More: the last stage goes on
+
+    # The schedule of the growth, in pictures shown to the discriminator
+    start_size: int = 8  # resolution of the first stage; appendix C: 8, where ProGAN began at 4
+    fade_images: int = 8_000  # during which a new resolution fades in; the authors' code has 600,000
+    stable_images: int = 24_000  # between two fades; the authors' code has 600,000
+    last_images: int = 64_000  # at the full size, after its fade; ours: what 15 minutes allow
+    batch_sizes: tuple[tuple[int, int], ...] = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
+    lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # pairs, as above; ours: the authors' code has 1e-3 here
+
+    # The networks
+    latent_dim: int = 128  # numbers in z; ours: the paper has 512
+    style_dim: int = 128  # numbers in w; ours: the paper has 512
+    mapping_layers: int = 4  # ours: the paper has 8
+    base: int = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
+    most: int = 96  # and at most this many; ours: the paper has 512
+    noise_rate: float = 0.1  # share of the rate for the noise's strengths; ours: drawn faces hold no chance; paper: 1
+    group: int = 4  # pictures that minibatch deviation compares; ProGAN, section 3
+    without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
+
+    # The game
+    r1_gamma: float = 10.0  # weight of the penalty at real pictures; appendix C
+    r1_every: int = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
+    mirror: bool = False  # mirror half of the real pictures, appendix C; ours: half of the faces are mirrored already
+    mixing: float = 0.9  # share of the pictures that get two styles; section 3.1
+
+    # The optimisers
+    beta1: float = 0.0  # Adam's momentum; ProGAN, appendix A.1
+    beta2: float = 0.99  # Adam's memory of squared gradients; the same
+    ema_decay: float = 0.998  # of the generator that is sampled from: half-life 5,500 pictures; authors' code: 10,000
+
+    sample_every: int = 500  # steps between two sample grids
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.max_steps is None or self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}"
+        )
+        require(not self.compile, "--compile cannot differentiate twice, as the penalty has to: leave it away")
+        require(self.size >= 8, f"--size must be at least 8, not {self.size}")
+        require(
+            self.start_size in resolutions(self.size),
+            f"--start-size must be one of {resolutions(self.size)}, not {self.start_size}",
+        )
+        for name in ("latent_dim", "style_dim", "mapping_layers", "base", "most", "group", "r1_every"):
+            require(
+                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
+            )
+        for name in ("fade_images", "stable_images", "last_images", "r1_gamma"):
+            require(
+                getattr(self, name) >= 0, f"--{name.replace('_', '-')} must not be negative, not {getattr(self, name)}"
+            )
+        for name in ("batch_sizes", "lrs"):
+            pairs = getattr(self, name)
+            require(
+                bool(pairs) and min(pairs)[0] <= self.start_size,
+                f"--{name.replace('_', '-')} must begin at --start-size {self.start_size} or below",
+            )
+        processes = self.devices * self.num_nodes
+        require(
+            all(n >= 1 and n % processes == 0 for _, n in self.batch_sizes),
+            f"--batch-sizes must be at least 1, and multiples of {processes}, the number of processes",
+        )
+        require(all(rate > 0 for _, rate in self.lrs), f"--lrs must be above 0, not {self.lrs}")
+        require(self.noise_rate > 0, f"--noise-rate must be above 0, not {self.noise_rate}; see --without noise")
+        require(0 <= self.mixing <= 1, f"--mixing must lie between 0 and 1, not {self.mixing}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            share = getattr(self, name)
+            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures of a step at the full size."""
+        return schedule(self)[-1].batch_size
+
+
+# Appendix C and the authors' code for eight GPUs. Differs from paper: the average has one decay at all batch sizes.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=1024, fade_images=600_000, stable_images=600_000, last_images=16_600_000,
+        batch_sizes=((4, 512), (8, 256), (16, 128), (32, 64), (64, 32)),
+        lrs=((4, 1e-3), (128, 1.5e-3), (256, 2e-3), (512, 3e-3)), latent_dim=512, style_dim=512, mapping_layers=8,
+        base=8192, most=512, noise_rate=1.0, r1_every=1, mirror=True, ema_decay=0.998, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One resolution of the schedule."""
+
+    resolution: int
+    first: int  # number of its first step, counted from 0
+    steps: int
+    fade_steps: int  # of these, in which the resolution fades in
+    batch_size: int
+    lr: float
+
+
+def schedule(config: Config) -> list[Stage]:
+    """All stages, from `start_size` (which does not fade in) to `size`."""
+    stages: list[Stage] = []
+    for resolution in [r for r in resolutions(config.size) if r >= config.start_size]:
+        batch_size, lr = (
+            max(pair for pair in pairs if pair[0] <= resolution)[1] for pairs in (config.batch_sizes, config.lrs)
+        )
+        fade = config.fade_images if stages else 0
+        stable = config.last_images if resolution == config.size else config.stable_images
+        require(
+            fade + stable >= batch_size,
+            f"there is no step at {resolution}×{resolution}: more --{'last' if resolution == config.size else 'stable'}-images",
+        )
+        first = stages[-1].first + stages[-1].steps if stages else 0
+        steps = (fade + stable) // int(batch_size)
+        stages.append(Stage(resolution, first, steps, fade // int(batch_size), int(batch_size), lr))
+    return stages
+
+
+def growth(step: int, stages: list[Stage]) -> tuple[Stage, float]:
+    """The stage of step number `step` (from 0), and alpha: how far its newest block has faded in, 0 to 1.
+
+    Nothing but the number of the step decides it, so that a run can be resumed anywhere. After the last step of the schedule its last
+    stage goes on.
+    """
+    stage = [stage for stage in stages if stage.first <= step or stage is stages[0]][-1]
+    done = step - stage.first
+    return stage, min(1.0, done / stage.fade_steps) if stage.fade_steps else 1.0
+
+
+def faded(real: Tensor, alpha: float) -> Tensor:
+    """Real pictures as sharp as the generator can be now: lerp(up(down(x)), x, alpha), [N, C, H, W] -> the same."""
+    if alpha == 1:
+        return real
+    return torch.lerp(F.interpolate(F.avg_pool2d(real, 2), scale_factor=2.0), real, alpha)
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))), D = sigmoid(logits): the negative of Eq. 1 of arXiv:1406.2661."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """Non-saturating: -log D(G(z)), as in chapter 01."""
+    return F.softplus(-fake_logits).mean()
+
+
+def r1_penalty(discriminator: nn.Module, real: Tensor, resolution: int, alpha: float) -> Tensor:
+    """E[‖∇D(x)‖²] of the logits at real pictures [N, C, H, W]: R1 of arXiv:1801.04406 (section 4.1), without its gamma / 2. -> []."""
+    real = real.detach().requires_grad_()
+    logits = discriminator(real, resolution, alpha)
+    (gradients,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return gradients.float().square().sum((1, 2, 3)).mean()
+
+
+def latents(run: Run, config: Config, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+    """This process's share of z [N, D], of a second z, and of the layer [N] from which on the second one gives the styles.
+
+    Section 3.1: a share `mixing` of the pictures gets two styles that meet at a random layer; the others are cut after the last layer.
+    """
+    n, layers = stage.batch_size, 2 * len(resolutions(stage.resolution))
+    draws = torch.rand(2, n, generator=run.latents)
+    share = 0.0 if "mixing" in config.without else config.mixing
+    cut = torch.where(draws[0] < share, 1 + (draws[1] * (layers - 1)).long(), layers)
+    cut = cut.chunk(run.fabric.world_size)[run.fabric.global_rank].to(run.fabric.device)
+    return run.randn(n, config.latent_dim), run.randn(n, config.latent_dim), cut
+
+
+def train(config: Config) -> Path:
+    """Grow both networks from `start_size` to `size`; returns the folder of the run."""
+    stages = schedule(config)
+    total = stages[-1].first + stages[-1].steps
+    config = replace(config, max_steps=total if config.max_steps is None else config.max_steps)
+    fabric = make_fabric(config, growing=True)
+    growing = growth(0, stages)[0]
+    data = load(config.data, growing.resolution, config.channels)
+
+    # Networks of the full size, their optimisers, and the averaged generator that is sampled from
+    build = {
+        "size": config.size, "channels": data.channels, "latent_dim": config.latent_dim, "style_dim": config.style_dim,
+        "mapping_layers": config.mapping_layers, "base": config.base, "most": config.most, "without": config.without,
+        "noise_rate": config.noise_rate,
+    }  # fmt: skip
+    generator = Generator(**build)  # in the usual layout, for which AdaIN has fast kernels
+    discriminator = Discriminator(config.size, data.channels, config.base, config.most, config.group, config.without)
+    discriminator.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
+    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    adam = {"lr": growing.lr, "betas": (config.beta1, config.beta2), "fused": True}
+    generator, opt_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), **adam))
+    discriminator, opt_d = fabric.setup(discriminator, torch.optim.Adam(discriminator.parameters(), **adam))
+
+    state = {"generator": generator, "discriminator": discriminator, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
+    run = Run(config, fabric, CHAPTER, state)
+    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    fixed_z = torch.randn(64, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
+    reached = None  # the stage whose pictures are being read
+
+    for step in run.steps():
+        # (1) Growth: at a new resolution, its pictures, its batch size and rate, and optimisers without a memory of the old one.
+        stage, alpha = growth(step - 1, stages)
+        resolution, done = stage.resolution, step - 1 - stage.first
+        if stage != reached:
+            data = load(config.data, resolution, config.channels)
+            seed = config.seed + stages.index(stage)
+            real_batches, reached = batches(data, stage.batch_size, seed, fabric, start=done), stage
+            for optimiser in (opt_g.optimizer, opt_d.optimizer):
+                optimiser.param_groups[0]["lr"] = stage.lr
+                if done == 0:  # as in the authors' code
+                    optimiser.state.clear()
+            if done == 0:  # the average begins anew, and looks back further the longer the stage lasts
+                ema.n_averaged.zero_()
+
+        # (2) Discriminator: descend the cross-entropy, and keep its slope at real pictures small (R1).
+        real = faded(next(real_batches)[0], alpha).contiguous(memory_format=torch.channels_last)  # [N, C, H, W]
+        if config.mirror:
+            real = torch.where(torch.rand(len(real), 1, 1, 1, device=real.device) < 0.5, real.flip(3), real)
+        z, other, cut = latents(run, config, stage)
+        with torch.no_grad():
+            fake = generator(z, resolution, alpha, other, cut)
+        real_logits = discriminator(real, resolution, alpha)
+        fake_logits = discriminator(fake, resolution, alpha)
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        if step % config.r1_every == 0 or run.log_now:
+            with fabric.autocast():  # `.module`: outside of Fabric's wrapper, which bears no gradient of a gradient
+                penalty = r1_penalty(discriminator.module, real, resolution, alpha)
+        if step % config.r1_every == 0:
+            loss_d = loss_d + config.r1_every * config.r1_gamma / 2 * penalty
+        opt_d.zero_grad()
+        fabric.backward(loss_d)
+        opt_d.step()
+
+        # (3) Generator: new latents z -> styles w -> pictures, and the gradient flows back through the frozen discriminator.
+        z, other, cut = latents(run, config, stage)
+        with frozen(fabric, discriminator):
+            loss_g = generator_loss(discriminator(generator(z, resolution, alpha, other, cut), resolution, alpha))
+        opt_g.zero_grad()
+        fabric.backward(loss_g)
+        opt_g.step()
+        if fabric.world_size > 1:  # each process has seen its own share of the styles
+            generator.module.w_mean.copy_(fabric.all_reduce(generator.module.w_mean, reduce_op="mean"))
+        ema.update_parameters(generator.module)
+
+        # (4) Look.
+        if run.log_now:
+            run.log(
+                {
+                    "loss/d": loss_d, "loss/g": loss_g, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(),
+                    "penalty/r1": penalty, "growth/log2_resolution": resolution.bit_length() - 2 + alpha,
+                }
+            )  # fmt: skip
+        if run.sample_now:
+            with run.looking():
+                pictures = ema.module.eval()(fixed_z, resolution, alpha)
+                run.sample("fixed_z", F.interpolate(pictures, size=config.size))
+        if run.save_now:
+            run.save()
+
+    stage, alpha = growth(max(run.step - 1, 0), stages)
+    return run.finish(ema.module, build | {"data": config.data, "resolution": stage.resolution, "alpha": alpha})
+
+
+if __name__ == "__main__":
+    command_line(train, Config, CHAPTER, PRESETS)
