@@ -228,7 +228,8 @@ def train(config: Config) -> Path:
     state = {"generator": generator, "discriminator": discriminator, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
     run = Run(config, fabric, CHAPTER, state)
     run.describe(data, {"generator": generator, "discriminator": discriminator})
-    fixed_z = torch.randn(64, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
+    shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels
+    fixed_z = torch.randn(shown, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     reached = None  # the stage whose pictures are being read
 
     for step in run.steps():
