@@ -1,12 +1,13 @@
-"""The two networks of chapter 08: a generator whose every layer is told its style, and the discriminator of chapter 07.
+"""The two networks of chapter 08: a generator whose every layer is told its style, and a discriminator
+of two kinds: chapter 02's strided convolutions, grown, or the paper's, which is chapter 07's.
 
 Paper: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks", arXiv:1812.04948: figure 1b
-and section 2 for the generator, its appendix and the authors' code for the sizes. The discriminator, the equalised learning rate and the
-growth are those of arXiv:1710.10196 (ProGAN).
+and section 2 for the generator, its appendix and the authors' code for the sizes. The equalised learning rate, the growth and the paper's
+discriminator are those of arXiv:1710.10196 (ProGAN).
 
 Both networks hold the blocks of all resolutions; a forward pass uses those up to `resolution`, and `alpha` is the weight of the newest.
 
-Differs from paper: the convolutions that double or halve a map are one convolution of 4×4 with stride 2 at every resolution. That is
+Differs from paper: the "strided" discriminator is ours. The convolutions that double or halve a map are one convolution of 4×4 with stride 2 at every resolution. That is
 what resizing and a 3×3 convolution make together, with fewer products (the authors' code does it from 128×128 on). The groups of the
 minibatch deviation are neighbours in the batch, so that two processes with half of a batch each have the same ones.
 With the sizes of the paper at 1024×1024 the generator has 26,219,627 parameters, of which the mapping network has 2,101,248, and the
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from common import require
 
 Part = Literal["mixing", "noise", "mapping", "norm", "blur"]  # what `--without` can take away; train.py knows "mixing"
+Kind = Literal["strided", "paper"]  # of the discriminator
 SMALLEST = 4  # pixels a side of the learned constant
 
 
@@ -81,7 +83,10 @@ class EqualLinear(nn.Linear):
 
 
 class EqualConv(nn.Module):
-    """A 3×3 (or 1×1) convolution with equalised learning rate that keeps, doubles ("up") or halves ("down") the side of a map."""
+    """A 3×3 (or 1×1) convolution with equalised learning rate that keeps, doubles ("up") or halves ("down") the side of a map.
+
+    With kernel 4, which goes with "down" only, all 16 numbers are free, as in chapter 02, and not the mean of 3×3 ones.
+    """
 
     def __init__(
         self,
@@ -102,7 +107,8 @@ class EqualConv(nn.Module):
         if self.resample == "up":  # [N, in, H, W] -> [N, out, 2H, 2W]; the kernel painted, not read: turned around
             return F.conv_transpose2d(x, 4 * mean_of_shifts(weight.flip(2, 3)).transpose(0, 1), self.bias, 2, padding=1)
         if self.resample == "down":  # [N, in, H, W] -> [N, out, H/2, W/2]
-            return F.conv2d(x, mean_of_shifts(weight), self.bias, 2, padding=1)
+            kernel = weight if weight.shape[-1] == 4 else mean_of_shifts(weight)
+            return F.conv2d(x, kernel, self.bias, 2, padding=1)
         return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
 
 
@@ -187,17 +193,9 @@ class Generator(nn.Module):
     w_mean: Tensor
 
     def __init__(
-        self,
-        size: int = 1024,
-        channels: int = 3,
-        latent_dim: int = 512,
-        style_dim: int = 512,
-        mapping_layers: int = 8,
-        base: int = 8192,
-        most: int = 512,
-        without: Collection[Part] = (),
-        noise_rate: float = 1.0,
-    ) -> None:
+        self, size: int = 1024, channels: int = 3, latent_dim: int = 512, style_dim: int = 512, mapping_layers: int = 8,
+        base: int = 8192, most: int = 512, without: Collection[Part] = (), noise_rate: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.size, self.channels, self.latent_dim = size, channels, latent_dim
         if "mapping" in without:  # the styles are read from z itself
@@ -304,37 +302,45 @@ class Discriminator(nn.Module):
     """D(x): pictures [N, C, H, W] in [-1, 1], H a resolution up to size, -> logits [N]; no sigmoid, no norm.
 
     Args:
-        size, channels, base, most, without: as for the generator.
+        size, channels, base, most: as for the generator.
+        without: "blur" is for the paper's kind; the other has none.
         group: pictures that minibatch deviation compares; 1 leaves it out of use (its map is then zero).
+        kind: "paper" is chapter 07's, two convolutions a resolution and three layers at the end, from 4×4 pictures on. "strided" (the
+            default of train.py) is chapter 02's, grown, from 8×8 on: one 4×4 convolution of stride 2 a resolution, one layer at the end,
+            scaled weights, and no spectral norm, whose place R1 takes.
     """
 
     def __init__(
-        self,
-        size: int = 1024,
-        channels: int = 3,
-        base: int = 8192,
-        most: int = 512,
-        group: int = 4,
-        without: Collection[Part] = (),
-    ) -> None:
+        self, size: int = 1024, channels: int = 3, base: int = 8192, most: int = 512, group: int = 4,
+        without: Collection[Part] = (), kind: Kind = "paper",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.group = group
         widths = [channels_at(resolution, base, most) for resolution in resolutions(size)]
-        self.from_rgb = nn.ModuleList(EqualConv(channels, width, kernel=1) for width in widths)
-        # blocks[i] leads from resolution 8 · 2^i to the one before
-        self.blocks = nn.ModuleList(DiscriminatorBlock(big, small, without) for small, big in pairwise(widths))
-        self.conv = EqualConv(widths[0] + 1, widths[0])
-        self.hidden = EqualLinear(widths[0] * SMALLEST**2, widths[0])
-        self.logit = EqualLinear(widths[0], 1, gain=1)
+        least = widths[0]
+        self.first = SMALLEST if kind == "paper" else 2 * SMALLEST  # pixels a side of the smallest pictures
+        if kind == "paper":  # from_rgb keeps the side
+            self.from_rgb = nn.ModuleList(EqualConv(channels, width, kernel=1) for width in widths)
+            self.blocks = nn.ModuleList(DiscriminatorBlock(big, small, without) for small, big in pairwise(widths))
+            head: list[nn.Module] = [EqualConv(least + 1, least), nn.LeakyReLU(0.2), nn.Flatten()]
+            head += [EqualLinear(least * SMALLEST**2, least), nn.LeakyReLU(0.2), EqualLinear(least, 1, gain=1)]
+        else:  # from_rgb halves it
+            widths = widths[:-1]
+            self.from_rgb = nn.ModuleList(EqualConv(channels, width, 4, "down") for width in widths)
+            self.blocks = nn.ModuleList(
+                nn.Sequential(EqualConv(big, small, 4, "down"), nn.LeakyReLU(0.2)) for small, big in pairwise(widths)
+            )
+            head = [nn.Flatten(), EqualLinear((least + 1) * SMALLEST**2, 1, gain=1)]
+        self.head = nn.Sequential(*head)
 
     def forward(self, pictures: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
-        newest = len(resolutions(resolution or pictures.shape[-1])) - 1
-        x = F.leaky_relu(self.from_rgb[newest](pictures), 0.2)  # [N, K, H, W]
-        for i in range(newest - 1, -1, -1):
+        sides = [side for side in resolutions(resolution or pictures.shape[-1]) if side >= self.first]
+        require(bool(sides), f"this discriminator sees pictures from {self.first}×{self.first} on")
+        newest = len(sides) - 1  # 0 for the smallest pictures
+        x = F.leaky_relu(self.from_rgb[newest](pictures), 0.2)  # [N, K, H, W], or half of the sides
+        for i in range(newest - 1, -1, -1):  # blocks[i] leads from the maps of from_rgb[i + 1] to those of from_rgb[i]
             x = self.blocks[i](x)
             if i == newest - 1 and alpha < 1:  # the newest block fades in beside the smaller picture
                 small = F.leaky_relu(self.from_rgb[i](F.avg_pool2d(pictures, 2)), 0.2)
                 x = torch.lerp(small.to(x.dtype), x, alpha)
-        x = F.leaky_relu(self.conv(minibatch_deviation(x, self.group)), 0.2)
-        x = F.leaky_relu(self.hidden(x.flatten(1)), 0.2)
-        return self.logit(x).squeeze(1).float()
+        return self.head(minibatch_deviation(x, self.group)).squeeze(1).float()

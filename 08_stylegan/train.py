@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from common import require
 from common.data import batches, load
 from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
-from model import Discriminator, Generator, Part, resolutions
+from model import Discriminator, Generator, Kind, Part, resolutions
 
 CHAPTER = "08_stylegan"
 
@@ -40,9 +40,10 @@ class Config(Settings):
     start_size: int = 8  # resolution of the first stage; appendix C: 8, where ProGAN began at 4
     fade_images: int = 8_000  # during which a new resolution fades in; the authors' code has 600,000
     stable_images: int = 24_000  # between two fades; the authors' code has 600,000
-    last_images: int = 64_000  # at the full size, after its fade; ours: what 15 minutes allow
+    last_images: int = 112_000  # at the full size, after its fade; ours: what 15 minutes allow
     batch_sizes: tuple[tuple[int, int], ...] = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
-    lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # pairs, as above; ours: the authors' code has 1e-3 here
+    lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # the generator's rates, pairs as above; ours: authors have 1e-3
+    d_rate: float = 6.0  # the discriminator's rate, as a multiple of the generator's; ours: its few layers bear it
 
     # The networks
     latent_dim: int = 128  # numbers in z; ours: the paper has 512
@@ -51,11 +52,12 @@ class Config(Settings):
     base: int = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
     most: int = 96  # and at most this many; ours: the paper has 512
     noise_rate: float = 0.1  # share of the rate for the noise's strengths; ours: drawn faces hold no chance; paper: 1
+    discriminator: Kind = "strided"  # ours: chapter 02's layers, grown; paper: those of chapter 07, slower to learn
     group: int = 4  # pictures that minibatch deviation compares; ProGAN, section 3
     without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
 
     # The game
-    r1_gamma: float = 10.0  # weight of the penalty at real pictures; appendix C
+    r1_gamma: float = 1.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
     r1_every: int = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
     mirror: bool = False  # mirror half of the real pictures, appendix C; ours: half of the faces are mirrored already
     mixing: float = 0.9  # share of the pictures that get two styles; section 3.1
@@ -78,6 +80,10 @@ class Config(Settings):
             self.start_size in resolutions(self.size),
             f"--start-size must be one of {resolutions(self.size)}, not {self.start_size}",
         )
+        require(
+            self.discriminator == "paper" or self.start_size >= 8,
+            f"--start-size must be at least 8 with --discriminator strided, not {self.start_size}",
+        )
         for name in ("latent_dim", "style_dim", "mapping_layers", "base", "most", "group", "r1_every"):
             require(
                 getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
@@ -98,6 +104,7 @@ class Config(Settings):
             f"--batch-sizes must be at least 1, and multiples of {processes}, the number of processes",
         )
         require(all(rate > 0 for _, rate in self.lrs), f"--lrs must be above 0, not {self.lrs}")
+        require(self.d_rate > 0, f"--d-rate must be above 0, not {self.d_rate}")
         require(self.noise_rate > 0, f"--noise-rate must be above 0, not {self.noise_rate}; see --without noise")
         require(0 <= self.mixing <= 1, f"--mixing must lie between 0 and 1, not {self.mixing}")
         for name in ("beta1", "beta2", "ema_decay"):
@@ -117,7 +124,8 @@ PRESETS = {
         preset="paper", size=1024, fade_images=600_000, stable_images=600_000, last_images=16_600_000,
         batch_sizes=((4, 512), (8, 256), (16, 128), (32, 64), (64, 32)),
         lrs=((4, 1e-3), (128, 1.5e-3), (256, 2e-3), (512, 3e-3)), latent_dim=512, style_dim=512, mapping_layers=8,
-        base=8192, most=512, noise_rate=1.0, r1_every=1, mirror=True, ema_decay=0.998, sample_every=1000, save_every=5000, log_every=100,
+        base=8192, most=512, discriminator="paper", d_rate=1.0, r1_gamma=10.0, noise_rate=1.0, r1_every=1, mirror=True,
+        ema_decay=0.998, sample_every=1000, save_every=5000, log_every=100,
     ),
 }  # fmt: skip
 
@@ -218,7 +226,9 @@ def train(config: Config) -> Path:
         "noise_rate": config.noise_rate,
     }  # fmt: skip
     generator = Generator(**build)  # in the usual layout, for which AdaIN has fast kernels
-    discriminator = Discriminator(config.size, data.channels, config.base, config.most, config.group, config.without)
+    discriminator = Discriminator(
+        config.size, data.channels, config.base, config.most, config.group, config.without, config.discriminator
+    )
     discriminator.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
     ema = fabric.to_device(averaged(generator, config.ema_decay))
     adam = {"lr": growing.lr, "betas": (config.beta1, config.beta2), "fused": True}
@@ -240,8 +250,8 @@ def train(config: Config) -> Path:
             data = load(config.data, resolution, config.channels)
             seed = config.seed + stages.index(stage)
             real_batches, reached = batches(data, stage.batch_size, seed, fabric, start=done), stage
-            for optimiser in (opt_g.optimizer, opt_d.optimizer):
-                optimiser.param_groups[0]["lr"] = stage.lr
+            for optimiser, rate in ((opt_g.optimizer, 1.0), (opt_d.optimizer, config.d_rate)):
+                optimiser.param_groups[0]["lr"] = rate * stage.lr
                 if done == 0:  # as in the authors' code
                     optimiser.state.clear()
             if done == 0:  # the average begins anew, and looks back further the longer the stage lasts

@@ -342,10 +342,10 @@ def plain_stylegan(steps: int) -> Iterator[int]:
     size, stage = settings.size, schedule(settings)[-1]
     widths = {"base": settings.base, "most": settings.most}
     generator = Generator(size, 3, settings.latent_dim, settings.style_dim, settings.mapping_layers, **widths)
-    discriminator = Discriminator(size, 3, group=settings.group, **widths)
+    discriminator = Discriminator(size, 3, group=settings.group, kind=settings.discriminator, **widths)
     betas = (settings.beta1, settings.beta2)
     opt_g = torch.optim.Adam(generator.parameters(), lr=stage.lr, betas=betas)
-    opt_d = torch.optim.Adam(discriminator.parameters(), lr=stage.lr, betas=betas)
+    opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.d_rate * stage.lr, betas=betas)
     ema = averaged(generator, settings.ema_decay)
 
     def drawn() -> torch.Tensor:

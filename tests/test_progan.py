@@ -639,7 +639,7 @@ def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, scrip
     assert 5 < differ < 21 and (tmp_path / "changes.png").exists()
 
 
-FCD_PROMISED, RECALL_PROMISED = 7.5, 0.03  # real faces 0.5, blurred ones 7, an untrained generator 100 at this N
+FCD_PROMISED, RECALL_PROMISED = 6.5, 0.06  # real faces 0.5, blurred ones 7, an untrained generator 100 at this N
 
 
 @pytest.mark.parametrize("resolution", [4, 16])
