@@ -40,7 +40,7 @@ class Config(Settings):
     start_size: int = 8  # resolution of the first stage; appendix C: 8, where ProGAN began at 4
     fade_images: int = 8_000  # during which a new resolution fades in; the authors' code has 600,000
     stable_images: int = 24_000  # between two fades; the authors' code has 600,000
-    last_images: int = 112_000  # at the full size, after its fade; ours: what 15 minutes allow
+    last_images: int = 112_000  # at the full size, after its fade; ours: 12 minutes in all
     batch_sizes: tuple[tuple[int, int], ...] = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
     lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # the generator's rates, pairs as above; ours: authors have 1e-3
     d_rate: float = 6.0  # the discriminator's rate, as a multiple of the generator's; ours: its few layers bear it

@@ -90,8 +90,7 @@ def command_line(
 ) -> None:
     """Parse the command line into `config` and call `function` with it.
 
-    The defaults are those of the class, of `--preset`, or of the run that `--resume` names; every flag overrides them. What
-    the user can mend is reported in one line, with exit code 2 and without a traceback.
+    The defaults are the class's, `--preset`'s or those of the run of `--resume`. The user's mistakes get one line, exit code 2.
     """
     try:
         default = None
@@ -106,6 +105,7 @@ def command_line(
         result = function(tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,)))
         if isinstance(result, Path) and (result / "metrics.json").exists():  # the folder of a finished training
             _read_aloud(result)
+        _leave(0)
     except UserError as error:
         _stop(f"error: {error}", error.exit_code)
     except torch.OutOfMemoryError:
@@ -137,10 +137,14 @@ def _say(message: str) -> None:
 
 def _stop(message: str, code: int) -> None:
     _say(message)
+    _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         sys.stdout.flush()
         os._exit(code)  # several processes: their connections' threads may abort an ordinary end
-    sys.exit(code)
 
 
 # ---------------------------------------------------------------------------------------------------- devices
