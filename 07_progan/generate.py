@@ -66,7 +66,7 @@ def load_generator(
 ) -> tuple[Drawing, dict[str, object]]:
     """The trained generator at a resolution, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
-    names = ("latent_dim", "size", "picture_channels", "channels_times_size", "most", "without")
+    names = ("latent_dim", "size", "picture_channels", "channels_times_size", "most", "convs", "without")
     generator = Generator(**{name: settings[name] for name in names})
     load_state(generator, {name: tensor.float() for name, tensor in tensors.items()}, str(path))
     reached, alpha = int(settings["resolution"]), float(settings["alpha"])

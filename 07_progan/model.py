@@ -9,7 +9,7 @@ ONE network holds the blocks of all sizes. A forward pass uses those up to `reso
 get no gradient, and so no update. Nothing is built, copied or thrown away when the networks grow.
 
 Differs from paper: the standard deviation is taken over groups of 4 (as in the authors' code), or of 3, 2 or 1 where the batch has no
-groups of 4; channels are a setting; a convolution and the doubling or halving beside it may be computed as one (`Doubled`, `Halved`), which
+groups of 4; channels are a setting, and so is whether a size has two convolutions, as in table 2, or one (`convs`); a convolution and the doubling or halving beside it may be computed as one (`Doubled`, `Halved`), which
 the authors' code does for large maps, with the same result.
 
 Shape letters: N pictures in a batch, C channels of a picture, K channels of a hidden map, H = W = resolution, D latent numbers, G group size.
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from common import require
 
 Part = Literal["equalised-rate", "pixel-norm", "minibatch-deviation", "fade-in", "growth"]
+Convs = Literal[1, 2]  # convolutions at each size
 
 
 def resolutions(size: int) -> list[int]:
@@ -163,28 +164,29 @@ def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
 
 
 class Grow(nn.Module):
-    """A block of the generator: [N, in, H, W] -> [N, out, 2H, 2W]."""
+    """A block of the generator: [N, in, H, W] -> [N, out, 2H, 2W]; of one or two convolutions."""
 
-    def __init__(self, in_channels: int, out_channels: int, equalised: bool, normalised: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, equalised: bool, normalised: bool, convs: Convs) -> None:
         super().__init__()
         self.conv1 = Doubled(in_channels, out_channels, equalised=equalised)
-        self.conv2 = Conv(out_channels, out_channels, equalised=equalised)
+        self.conv2 = Conv(out_channels, out_channels, equalised=equalised) if convs == 2 else None
         self.normalised = normalised
 
     def forward(self, x: Tensor) -> Tensor:
-        return active(self.conv2(active(self.conv1(x), self.normalised)), self.normalised)
+        x = active(self.conv1(x), self.normalised)
+        return active(self.conv2(x), self.normalised) if self.conv2 else x
 
 
 class Shrink(nn.Module):
-    """A block of the critic: [N, in, 2H, 2W] -> [N, out, H, W]."""
+    """A block of the critic: [N, in, 2H, 2W] -> [N, out, H, W]; of one or two convolutions."""
 
-    def __init__(self, in_channels: int, out_channels: int, equalised: bool) -> None:
+    def __init__(self, in_channels: int, out_channels: int, equalised: bool, convs: Convs) -> None:
         super().__init__()
-        self.conv1 = Conv(in_channels, in_channels, equalised=equalised)
+        self.conv1 = Conv(in_channels, in_channels, equalised=equalised) if convs == 2 else None
         self.conv2 = Halved(in_channels, out_channels, equalised=equalised)
 
     def forward(self, x: Tensor) -> Tensor:
-        return active(self.conv2(active(self.conv1(x))))
+        return active(self.conv2(active(self.conv1(x)) if self.conv1 else x))
 
 
 def active(x: Tensor, normalised: bool = False) -> Tensor:
@@ -202,27 +204,30 @@ class Generator(nn.Module):
         picture_channels: 1 grey, 3 colour.
         channels_times_size: a map of r pixels a side has this / r channels.
         most: channels at most, which the small maps have.
+        convs: convolutions at each size, 2 as in table 2, or 1 (ours).
         without: parts of the method that are taken away, to see what they are for.
     """
 
     def __init__(
         self, latent_dim: int = 512, size: int = 1024, picture_channels: int = 3, channels_times_size: int = 16384,
-        most: int = 512, without: Collection[Part] = (),
+        most: int = 512, convs: Convs = 2, without: Collection[Part] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.latent_dim, self.size, self.picture_channels = latent_dim, size, picture_channels
         self.normalised, even = "pixel-norm" not in without, "equalised-rate" not in without
         width = [channels(side, channels_times_size, most) for side in resolutions(size)]
         self.first = First(latent_dim, width[0], even)
-        self.second = Conv(width[0], width[0], equalised=even)
-        self.blocks = nn.ModuleList(Grow(small, large, even, self.normalised) for small, large in pairwise(width))
+        self.second = Conv(width[0], width[0], equalised=even) if convs == 2 else None
+        self.blocks = nn.ModuleList(
+            Grow(small, large, even, self.normalised, convs) for small, large in pairwise(width)
+        )
         # gain 1, since no activation follows
         self.to_rgb = nn.ModuleList(Conv(k, picture_channels, kernel=1, gain=1, equalised=even) for k in width)
 
     def forward(self, z: Tensor, resolution: int, alpha: float = 1.0) -> Tensor:
         newest = len(resolutions(resolution)) - 1  # 4 -> 0, 8 -> 1, 16 -> 2
         x = active(self.first(pixel_norm(z)), self.normalised)  # [N, D] -> [N, K, 4, 4]
-        x = active(self.second(x), self.normalised)
+        x = active(self.second(x), self.normalised) if self.second else x
         for block in self.blocks[:newest]:
             before, x = x, block(x)  # [N, K, H, W] -> [N, K', 2H, 2W]
         picture = self.to_rgb[newest](x)
@@ -239,15 +244,16 @@ class Critic(nn.Module):
 
     def __init__(
         self, size: int = 1024, picture_channels: int = 3, channels_times_size: int = 16384, most: int = 512,
-        without: Collection[Part] = (),
+        convs: Convs = 2, without: Collection[Part] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.compares, even = "minibatch-deviation" not in without, "equalised-rate" not in without
         width = [channels(side, channels_times_size, most) for side in resolutions(size)]
         self.from_rgb = nn.ModuleList(Conv(picture_channels, k, kernel=1, equalised=even) for k in width)
-        self.blocks = nn.ModuleList(Shrink(large, small, even) for small, large in pairwise(width))
-        self.second = Conv(width[0] + self.compares, width[0], equalised=even)
-        self.first = Dense(width[0] * 16, width[0], equalised=even)  # table 2: a 4×4 convolution without padding
+        self.blocks = nn.ModuleList(Shrink(large, small, even, convs) for small, large in pairwise(width))
+        self.second = Conv(width[0] + self.compares, width[0], equalised=even) if convs == 2 else None
+        maps = width[0] if self.second else width[0] + self.compares
+        self.first = Dense(maps * 16, width[0], equalised=even)  # table 2: a 4×4 convolution without padding
         self.score = Dense(width[0], 1, gain=1, equalised=even)
 
     def forward(self, pictures: Tensor, resolution: int, alpha: float = 1.0) -> Tensor:
@@ -259,5 +265,6 @@ class Critic(nn.Module):
                 x = torch.lerp(active(self.from_rgb[i](downsample(pictures))), x, alpha)
         if self.compares:
             x = minibatch_deviation(x)
-        x = active(self.first(active(self.second(x)).flatten(1)))  # [N, K, 4, 4] -> [N, K]
+        x = active(self.second(x)) if self.second else x
+        x = active(self.first(x.flatten(1)))  # [N, K, 4, 4] -> [N, K]
         return self.score(x).squeeze(1)

@@ -1,5 +1,5 @@
 """The two networks of chapter 08: a generator whose every layer is told its style, and a discriminator
-of two kinds: chapter 02's strided convolutions, grown, or the paper's, which is chapter 07's.
+of two kinds: chapter 02's strided convolutions, grown, or the paper's, which is chapter 07's with `--convs 2`.
 
 Paper: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks", arXiv:1812.04948: figure 1b
 and section 2 for the generator, its appendix and the authors' code for the sizes. The equalised learning rate, the growth and the paper's
@@ -305,7 +305,7 @@ class Discriminator(nn.Module):
         size, channels, base, most: as for the generator.
         without: "blur" is for the paper's kind; the other has none.
         group: pictures that minibatch deviation compares; 1 leaves it out of use (its map is then zero).
-        kind: "paper" is chapter 07's, two convolutions a resolution and three layers at the end, from 4×4 pictures on. "strided" (the
+        kind: "paper" is chapter 07's with `--convs 2`, two convolutions a resolution and three layers at the end, from 4×4 pictures on. "strided" (the
             default of train.py) is chapter 02's, grown, from 8×8 on: one 4×4 convolution of stride 2 a resolution, one layer at the end,
             scaled weights, and no spectral norm, whose place R1 takes.
     """

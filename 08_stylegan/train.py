@@ -52,7 +52,7 @@ class Config(Settings):
     base: int = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
     most: int = 96  # and at most this many; ours: the paper has 512
     noise_rate: float = 0.1  # share of the rate for the noise's strengths; ours: drawn faces hold no chance; paper: 1
-    discriminator: Kind = "strided"  # ours: chapter 02's layers, grown; paper: those of chapter 07, slower to learn
+    discriminator: Kind = "strided"  # ours: chapter 02's layers, grown; paper: ProGAN's, slower to learn
     group: int = 4  # pictures that minibatch deviation compares; ProGAN, section 3
     without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
 

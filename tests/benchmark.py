@@ -301,8 +301,8 @@ def plain_progan(steps: int) -> Iterator[int]:
 
     settings = Settings(without=("growth",))
     now = growth(settings, 0)
-    generator = Generator(settings.latent_dim, settings.size, 3, settings.channels_times_size, settings.most_channels)
-    critic = Critic(settings.size, 3, settings.channels_times_size, settings.most_channels)
+    widths = (settings.channels_times_size, settings.most_channels, settings.convs)
+    generator, critic = Generator(settings.latent_dim, settings.size, 3, *widths), Critic(settings.size, 3, *widths)
     betas = (settings.beta1, settings.beta2)
     opt_g = torch.optim.Adam(generator.parameters(), lr=now.lr, betas=betas)
     opt_d = torch.optim.Adam(critic.parameters(), lr=now.lr, betas=betas)
