@@ -52,6 +52,7 @@ class Config(Settings):
     stable_images: Counts = ((4, 10_000), (8, 20_000), (32, 28_000))
     batch_sizes: Counts = ((4, 16),)  # pictures of all devices together; appendix A.1 has 16 up to 128×128
     learning_rates: Rates = ((4, 2e-2), (64, 1e-2))  # ours, for short runs; appendix A.1 has 0.001 throughout
+    decay_steps: int = 0  # at the end of the run, in which the rates fall linearly to 0; ours, for long runs
 
     # The game: WGAN-GP, appendix A.1
     lambda_gp: float = 10.0  # weight of the gradient penalty; arXiv:1704.00028
@@ -95,7 +96,7 @@ class Config(Settings):
         for name in ("n_critic", "penalty_share", "latent_dim", "channels_times_size", "most_channels"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        for name in ("lambda_gp", "epsilon_drift"):
+        for name in ("lambda_gp", "epsilon_drift", "decay_steps"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"--{name.replace('_', '-')} must not be negative, not {value}")
         for name in ("beta1", "beta2", "ema_decay"):
@@ -137,8 +138,10 @@ def growth(config: Config, step: int) -> Moment:
 
     At each size but the first the new block fades in, while alpha rises from 0 to 1 with the pictures shown; then the
     networks train at rest. The last size has no end. Nothing else remembers where a run stands: so it can go on anywhere.
+    Only `decay_steps` looks at the end of the run: a longer `--max-steps` puts the fall of the rates off.
     """
     sizes = [config.size] if "growth" in config.without else resolutions(config.size)
+    decay = min(1.0, (config.max_steps - step) / config.decay_steps) if config.decay_steps else 1.0
     for stage, size in enumerate(sizes):
         batch_size = int(at(config.batch_sizes, size))
         fades = stage > 0 and "fade-in" not in config.without
@@ -146,7 +149,7 @@ def growth(config: Config, step: int) -> Moment:
         stable = math.ceil(at(config.stable_images, size) / batch_size)
         if size == config.size or step < fade + stable:
             alpha = step / fade if step < fade else 1.0
-            return Moment(stage, size, alpha, batch_size, at(config.learning_rates, size), step)
+            return Moment(stage, size, alpha, batch_size, decay * at(config.learning_rates, size), step)
         step -= fade + stable
     raise AssertionError("the last size has no end")
 

@@ -43,6 +43,7 @@ class Config(Settings):
     last_images: int = 112_000  # at the full size, after its fade; ours: 12 minutes in all
     batch_sizes: tuple[tuple[int, int], ...] = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
     lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # the generator's rates, pairs as above; ours: authors have 1e-3
+    decay_steps: int = 0  # at the end of the run, in which the rates fall linearly to 0; ours, for long runs
     d_rate: float = 6.0  # the discriminator's rate, as a multiple of the generator's; ours: its few layers bear it
 
     # The networks
@@ -60,7 +61,7 @@ class Config(Settings):
     r1_gamma: float = 1.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
     r1_every: int = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
     mirror: bool = False  # mirror half of the real pictures, appendix C; ours: half of the faces are mirrored already
-    mixing: float = 0.9  # share of the pictures that get two styles; section 3.1
+    mixing: float = 0.5  # share of the pictures that get two styles; ours: short runs learn sooner; section 3.1: 0.9
 
     # The optimisers
     beta1: float = 0.0  # Adam's momentum; ProGAN, appendix A.1
@@ -88,7 +89,7 @@ class Config(Settings):
             require(
                 getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
             )
-        for name in ("fade_images", "stable_images", "last_images", "r1_gamma"):
+        for name in ("fade_images", "stable_images", "last_images", "decay_steps", "r1_gamma"):
             require(
                 getattr(self, name) >= 0, f"--{name.replace('_', '-')} must not be negative, not {getattr(self, name)}"
             )
@@ -125,7 +126,7 @@ PRESETS = {
         batch_sizes=((4, 512), (8, 256), (16, 128), (32, 64), (64, 32)),
         lrs=((4, 1e-3), (128, 1.5e-3), (256, 2e-3), (512, 3e-3)), latent_dim=512, style_dim=512, mapping_layers=8,
         base=8192, most=512, discriminator="paper", d_rate=1.0, r1_gamma=10.0, noise_rate=1.0, r1_every=1, mirror=True,
-        ema_decay=0.998, sample_every=1000, save_every=5000, log_every=100,
+        mixing=0.9, ema_decay=0.998, sample_every=1000, save_every=5000, log_every=100,
     ),
 }  # fmt: skip
 
@@ -213,8 +214,8 @@ def latents(run: Run, config: Config, stage: Stage) -> tuple[Tensor, Tensor, Ten
 def train(config: Config) -> Path:
     """Grow both networks from `start_size` to `size`; returns the folder of the run."""
     stages = schedule(config)
-    total = stages[-1].first + stages[-1].steps
-    config = replace(config, max_steps=total if config.max_steps is None else config.max_steps)
+    total = stages[-1].first + stages[-1].steps if config.max_steps is None else config.max_steps
+    config = replace(config, max_steps=total)
     fabric = make_fabric(config, growing=True)
     growing = growth(0, stages)[0]
     data = load(config.data, growing.resolution, config.channels)
@@ -250,12 +251,13 @@ def train(config: Config) -> Path:
             data = load(config.data, resolution, config.channels)
             seed = config.seed + stages.index(stage)
             real_batches, reached = batches(data, stage.batch_size, seed, fabric, start=done), stage
-            for optimiser, rate in ((opt_g.optimizer, 1.0), (opt_d.optimizer, config.d_rate)):
-                optimiser.param_groups[0]["lr"] = rate * stage.lr
-                if done == 0:  # as in the authors' code
-                    optimiser.state.clear()
-            if done == 0:  # the average begins anew, and looks back further the longer the stage lasts
+            if done == 0:  # as in the authors' code. The average too: it looks back further the longer a stage lasts
+                opt_g.optimizer.state.clear()
+                opt_d.optimizer.state.clear()
                 ema.n_averaged.zero_()
+        decay = min(1.0, (total - step + 1) / config.decay_steps) if config.decay_steps else 1.0
+        opt_g.optimizer.param_groups[0]["lr"] = decay * stage.lr
+        opt_d.optimizer.param_groups[0]["lr"] = decay * config.d_rate * stage.lr
 
         # (2) Discriminator: descend the cross-entropy, and keep its slope at real pictures small (R1).
         real = faded(next(real_batches)[0], alpha).contiguous(memory_format=torch.channels_last)  # [N, C, H, W]
