@@ -504,7 +504,20 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     Both go on from the second step of one run: before it the learned constant is the same everywhere, and AdaIN without noise would
     divide rounding errors by their own size.
     """
-    flags = [*SMALL, "--batch-sizes", 4, 8, "--without", "noise", "--r1-every", 2, "--precision", "32-true"]
+    flags = [
+        *SMALL,
+        "--batch-sizes",
+        4,
+        8,
+        "--without",
+        "noise",
+        "--mixing",
+        0.9,
+        "--r1-every",
+        2,
+        "--precision",
+        "32-true",
+    ]
     first = start(TRAIN, *flags, "--max-steps", 2, "--out", tmp_path / "1")
     _, errors = first.communicate(timeout=120)
     assert first.returncode == 0, errors
