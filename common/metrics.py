@@ -116,11 +116,9 @@ def yardstick(data_name: str) -> Yardstick:
     network = Classifier(known.size, known.channels, heads).eval().requires_grad_(False)
     network.load_state_dict(tensors)
     network_id = f"{name}@{PINNED[name][0][:8]}"
-    names = (
-        tuple(attribute for attribute, values in zip(known.classes, heads, strict=True) if values == 2)
-        if faces
-        else known.classes
-    )
+    names = known.classes
+    if faces:
+        names = tuple(attribute for attribute, values in zip(known.classes, heads, strict=True) if values == 2)
     if data_name == starter:
         stored = _read_pinned(f"{name}-reference.safetensors", PINNED[name][1])
         mean, covariance, sample = stored["mean"], stored["covariance"], stored["sample"].float()

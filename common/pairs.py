@@ -12,6 +12,7 @@ Shape letters: N pictures, S = height = width.
 import difflib
 import io
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -218,7 +219,8 @@ def _downloaded(name: str, kind: str, ending: str) -> Path:
             beside.mkdir(parents=True, exist_ok=True)
             archive = beside / f"{name}.{ending}"
             torch.hub.download_url_to_file(ARCHIVES.format(kind, archive.name), str(archive))
-            shutil.unpack_archive(archive, beside, filter="data" if ending == "tar.gz" else None)
+            filtered = ending == "tar.gz" and hasattr(tarfile, "data_filter")  # new in Python 3.11.4
+            shutil.unpack_archive(archive, beside, **({"filter": "data"} if filtered else {}))  # type: ignore[arg-type]
             (beside / name).rename(folder)
         except Exception as error:  # a missing network has many names
             raise UserError(

@@ -313,14 +313,7 @@ def test_the_schedule_by_counting(train: ModuleType) -> None:
     expected += [(2, 16, 1.0, 4, 5e-4, k) for k in range(16, 29)]  # the last size has no end
     assert found == expected
     config = dataclasses.replace(config, max_steps=30, decay_steps=4)
-    assert [now.lr / 5e-4 for now in (train.growth(config, step) for step in range(24, 30))] == [
-        1,
-        1,
-        1,
-        0.75,
-        0.5,
-        0.25,
-    ]
+    assert [train.growth(config, step).lr / 5e-4 for step in range(24, 30)] == [1, 1, 1, 0.75, 0.5, 0.25]
     sudden = [train.growth(train.Config(**TINY, without=("fade-in",)), step) for step in range(8)]
     assert [now.resolution for now in sudden] == [4, 4, 8, 8, 16, 16, 16, 16] and {now.alpha for now in sudden} == {1.0}
     full = [train.growth(train.Config(**TINY, without=("growth",)), step) for step in range(3)]

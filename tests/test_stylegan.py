@@ -502,22 +502,11 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     """Without noise, which each process draws for itself, two processes learn what one does, through growth and fade.
 
     Both go on from the second step of one run: before it the learned constant is the same everywhere, and AdaIN without noise would
-    divide rounding errors by their own size.
+    divide rounding errors by their own size. So it does in places with `--mixing 0.5`, from this seed: there one process, too, is off
+    by 2e-3 after a change of all weights by 1e-7; with 0.9 by 1e-4.
     """
-    flags = [
-        *SMALL,
-        "--batch-sizes",
-        4,
-        8,
-        "--without",
-        "noise",
-        "--mixing",
-        0.9,
-        "--r1-every",
-        2,
-        "--precision",
-        "32-true",
-    ]
+    flags = [*SMALL, "--batch-sizes", 4, 8, "--without", "noise", "--mixing", 0.9, "--r1-every", 2]
+    flags += ["--precision", "32-true"]
     first = start(TRAIN, *flags, "--max-steps", 2, "--out", tmp_path / "1")
     _, errors = first.communicate(timeout=120)
     assert first.returncode == 0, errors
