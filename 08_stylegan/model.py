@@ -7,7 +7,9 @@ discriminator are those of arXiv:1710.10196 (ProGAN).
 
 Both networks hold the blocks of all resolutions; a forward pass uses those up to `resolution`, and `alpha` is the weight of the newest.
 
-Differs from paper: the "strided" discriminator is ours. The convolutions that double or halve a map are one convolution of 4×4 with stride 2 at every resolution. That is
+Differs from paper: the "strided" discriminator and the "replicate" border are ours. The learned constant begins as N(0, 1), as
+in the authors' later code (StyleGAN2); in this paper it begins as ones. Without zeros at the border, maps of ones have no differences,
+and AdaIN would enlarge rounding errors. The convolutions that double or halve a map are one convolution of 4×4 with stride 2 at every resolution. That is
 what resizing and a 3×3 convolution make together, with fewer products (the authors' code does it from 128×128 on). The groups of the
 minibatch deviation are neighbours in the batch, so that two processes with half of a batch each have the same ones.
 With the sizes of the paper at 1024×1024 the generator has 26,219,627 parameters, of which the mapping network has 2,101,248, and the
@@ -17,6 +19,7 @@ Shape letters: N pictures, C colours, K channels of a map, H = W its side, D num
 """
 
 from collections.abc import Collection
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -28,6 +31,7 @@ from common import require
 
 Part = Literal["mixing", "noise", "mapping", "norm", "blur"]  # what `--without` can take away; train.py knows "mixing"
 Kind = Literal["strided", "paper"]  # of the discriminator
+Border = Literal["zeros", "replicate"]  # what the generator's convolutions see beyond the border of a map
 SMALLEST = 4  # pixels a side of the learned constant
 
 
@@ -47,11 +51,19 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
 
 
-def blur(x: Tensor) -> Tensor:
+def bordered(x: Tensor) -> Tensor:
+    """Maps with a frame of one pixel, copied from their outermost pixels: [N, K, H, W] -> [N, K, H + 2, W + 2]."""
+    # The same as F.pad(mode="replicate"), which takes twice as long in bf16, since autocast computes it in fp32.
+    x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)
+    return torch.cat([x[..., :1], x, x[..., -1:]], 3)
+
+
+def blur(x: Tensor, border: Border = "zeros") -> Tensor:
     """The low-pass filter [1, 2, 1] / 4 along both sides of each map, [N, K, H, W] -> the same (appendix C)."""
     row = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
     kernel = (row[:, None] * row).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+    x, padding = (bordered(x), 0) if border == "replicate" else (x, 1)
+    return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
 
 
 def mean_of_shifts(weight: Tensor) -> Tensor:
@@ -69,7 +81,7 @@ class EqualLinear(nn.Linear):
     """A fully connected layer with equalised learning rate, [N, in] -> [N, out].
 
     The weights are N(0, 1) and are multiplied by gain / sqrt(in) whenever they are used, so that Adam moves each of them by the same
-    share of its size. `lr_multiplier` slows the layer down: stored weights are as much larger as they count less.
+    share of its size. `lr_multiplier` m makes it learn m times as fast: stored weights are N(0, 1 / m²) and count m times as much.
     """
 
     def __init__(self, in_features: int, out_features: int, gain: float = 2**0.5, lr_multiplier: float = 1.0) -> None:
@@ -86,30 +98,31 @@ class EqualConv(nn.Module):
     """A 3×3 (or 1×1) convolution with equalised learning rate that keeps, doubles ("up") or halves ("down") the side of a map.
 
     With kernel 4, which goes with "down" only, all 16 numbers are free, as in chapter 02, and not the mean of 3×3 ones.
+    `lr_multiplier` acts on the weights as in `EqualLinear`, and not on the bias. `border` is for 3×3 kernels, but not for "down".
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int = 3,
-        resample: Literal["", "up", "down"] = "",
-        gain: float = 2**0.5,
-        bias: bool = True,
-    ) -> None:
+        self, in_channels: int, out_channels: int, kernel: int = 3, resample: Literal["", "up", "down"] = "",
+        gain: float = 2**0.5, bias: bool = True, lr_multiplier: float = 1.0, border: Border = "zeros",
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.resample, self.scale = resample, gain * (in_channels * kernel**2) ** -0.5
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.resample, self.border = resample, border
+        self.scale = gain * (in_channels * kernel**2) ** -0.5 * lr_multiplier
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel) / lr_multiplier)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.scale
-        if self.resample == "up":  # [N, in, H, W] -> [N, out, 2H, 2W]; the kernel painted, not read: turned around
-            return F.conv_transpose2d(x, 4 * mean_of_shifts(weight.flip(2, 3)).transpose(0, 1), self.bias, 2, padding=1)
+        padding = weight.shape[-1] // 2
+        if self.border == "replicate":
+            x, padding = bordered(x), 0
+        if self.resample == "up":  # [N, in, H, W] -> [N, out, 2H, 2W]
+            kernel = 4 * mean_of_shifts(weight.flip(2, 3)).transpose(0, 1)  # painted, not read: turned around
+            return F.conv_transpose2d(x, kernel, self.bias, 2, padding=3 - 2 * padding)  # 1; or 3 to cut the frame off
         if self.resample == "down":  # [N, in, H, W] -> [N, out, H/2, W/2]
             kernel = weight if weight.shape[-1] == 4 else mean_of_shifts(weight)
             return F.conv2d(x, kernel, self.bias, 2, padding=1)
-        return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
+        return F.conv2d(x, weight, self.bias, padding=padding)
 
 
 # ------------------------------------------------------------------------------------------------------ generator
@@ -152,13 +165,9 @@ class StyledLayer(nn.Module):
     """One layer of the synthesis network: convolution (or the constant), noise, bias, LeakyReLU, AdaIN (figure 1b, right)."""
 
     def __init__(
-        self,
-        conv: EqualConv | None,
-        channels: int,
-        style_dim: int,
-        without: Collection[Part] = (),
+        self, conv: EqualConv | None, channels: int, style_dim: int, without: Collection[Part] = (),
         noise_rate: float = 1.0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.conv, self.without, self.noise_rate = conv, frozenset(without), noise_rate
         self.noise = nn.Parameter(torch.zeros(channels))  # B of figure 1b: how much noise each map gets, learned
@@ -169,7 +178,7 @@ class StyledLayer(nn.Module):
         if self.conv:
             x = self.conv(x)
             if self.conv.resample and "blur" not in self.without:
-                x = blur(x)
+                x = blur(x, self.conv.border)
         if noisy and "noise" not in self.without:  # one picture of noise for all maps, new in each pass: [N, 1, H, W]
             noise = torch.randn(len(x), 1, *x.shape[2:], device=x.device).to(x.dtype)
             x = x + noise * (self.noise_rate * self.noise).to(x.dtype).view(-1, 1, 1)
@@ -187,7 +196,8 @@ class Generator(nn.Module):
         mapping_layers: of f.
         base, most: see `channels_at`.
         without: parts to take away, to see what they are for.
-        noise_rate: how fast the strength of the noise is learned, as a share of the learning rate; the paper has 1.
+        noise_rate, conv_rate: the rates of the strengths of the noise, and of the convolutions, as multiples of the learning rate.
+        border: what the convolutions and blurs see beyond the border of a map.
     """
 
     w_mean: Tensor
@@ -195,6 +205,7 @@ class Generator(nn.Module):
     def __init__(
         self, size: int = 1024, channels: int = 3, latent_dim: int = 512, style_dim: int = 512, mapping_layers: int = 8,
         base: int = 8192, most: int = 512, without: Collection[Part] = (), noise_rate: float = 1.0,
+        conv_rate: float = 1.0, border: Border = "zeros",
     ) -> None:  # fmt: skip
         super().__init__()
         self.size, self.channels, self.latent_dim = size, channels, latent_dim
@@ -202,27 +213,23 @@ class Generator(nn.Module):
             style_dim, mapping_layers = latent_dim, 0
         self.mapping = Mapping(latent_dim, style_dim, mapping_layers)
         first = channels_at(SMALLEST, base, most)
-        self.constant = nn.Parameter(torch.ones(1, first, SMALLEST, SMALLEST))  # section 2: the only input of g
+        self.constant = nn.Parameter(torch.randn(1, first, SMALLEST, SMALLEST))  # section 2: the only input of g
         self.layers, self.to_rgb = nn.ModuleList(), nn.ModuleList()
         before = first
         for resolution in resolutions(size):  # two layers at each resolution
             width = channels_at(resolution, base, most)
-            begin = None if resolution == SMALLEST else EqualConv(before, width, resample="up", bias=False)
-            for conv in (begin, EqualConv(width, width, bias=False)):
+            new = partial(EqualConv, bias=False, lr_multiplier=conv_rate, border=border)
+            for conv in (None if resolution == SMALLEST else new(before, width, resample="up"), new(width, width)):
                 self.layers.append(StyledLayer(conv, width, style_dim, without, noise_rate))
-            self.to_rgb.append(EqualConv(width, channels, kernel=1, gain=1))
+            self.to_rgb.append(EqualConv(width, channels, kernel=1, gain=1, lr_multiplier=conv_rate))
             before = width
         # The running mean of w, towards which `truncated` pulls. No parameter: nothing is learned through it.
         self.register_buffer("w_mean", torch.zeros(style_dim))
 
     def forward(
-        self,
-        z: Tensor,
-        resolution: int | None = None,
-        alpha: float = 1.0,
-        other: Tensor | None = None,
-        cut: Tensor | None = None,
-    ) -> Tensor:
+        self, z: Tensor, resolution: int | None = None, alpha: float = 1.0,
+        other: Tensor | None = None, cut: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """z [N, D] -> pictures. With `other` [N, D] and `cut` [N], picture i takes the styles of other from layer cut_i on (mixing)."""
         w = self.mapping(z)  # [N, S]
         if self.training:
@@ -241,12 +248,9 @@ class Generator(nn.Module):
         return self.w_mean.lerp(w, psi)
 
     def synthesis(
-        self,
-        styles: Tensor,
-        resolution: int | None = None,
-        alpha: float = 1.0,
+        self, styles: Tensor, resolution: int | None = None, alpha: float = 1.0,
         noisy_layers: Collection[int] | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """g: styles [N, L, S] -> pictures [N, C, H, W]. `noisy_layers` are the numbers of the layers that get noise; default all."""
         sides = resolutions(resolution or self.size)
         x = self.constant.expand(len(styles), -1, -1, -1)

@@ -23,7 +23,9 @@ from model import Generator, resolutions
 CHAPTER = "08_stylegan"
 HERE = Path(__file__).resolve().parent
 GROUPS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}  # resolutions, from and to: section 3.1
-BUILD = ("size", "channels", "latent_dim", "style_dim", "mapping_layers", "base", "most", "without", "noise_rate")
+BUILD = (
+    "size", "channels", "latent_dim", "style_dim", "mapping_layers", "base", "most", "without", "noise_rate", "conv_rate", "border",
+)  # fmt: skip
 
 
 class Painter:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from common import require
 from common.data import batches, load
 from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
-from model import Discriminator, Generator, Kind, Part, resolutions
+from model import Border, Discriminator, Generator, Kind, Part, resolutions
 
 CHAPTER = "08_stylegan"
 
@@ -43,7 +43,7 @@ class Config(Settings):
     last_images: int = 112_000  # at the full size, after its fade; ours: 12 minutes in all
     batch_sizes: tuple[tuple[int, int], ...] = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
     lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # the generator's rates, pairs as above; ours: authors have 1e-3
-    decay_steps: int = 0  # at the end of the run, in which the rates fall linearly to 0; ours, for long runs
+    decay_steps: int = 0  # at the end of the run, in which the rates fall linearly to 0; ours, as in chapter 07
     d_rate: float = 6.0  # the discriminator's rate, as a multiple of the generator's; ours: its few layers bear it
 
     # The networks
@@ -52,16 +52,18 @@ class Config(Settings):
     mapping_layers: int = 4  # ours: the paper has 8
     base: int = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
     most: int = 96  # and at most this many; ours: the paper has 512
-    noise_rate: float = 0.1  # share of the rate for the noise's strengths; ours: drawn faces hold no chance; paper: 1
-    discriminator: Kind = "strided"  # ours: chapter 02's layers, grown; paper: ProGAN's, slower to learn
+    noise_rate: float = 0.1  # rate of the noise's strengths, times lrs; ours: drawn faces hold no chance; paper: 1
+    conv_rate: float = 10.0  # rate of G's convolutions, times lrs; ours: short runs learn sooner; paper: 1
+    border: Border = "replicate"  # what G's convolutions see beyond a map; ours: even backgrounds; paper: "zeros"
+    discriminator: Kind = "strided"  # ours: chapter 02's layers, grown; paper: ProGAN's, for --conv-rate 1
     group: int = 4  # pictures that minibatch deviation compares; ProGAN, section 3
     without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
 
     # The game
-    r1_gamma: float = 1.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
+    r1_gamma: float = 3.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
     r1_every: int = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
     mirror: bool = False  # mirror half of the real pictures, appendix C; ours: half of the faces are mirrored already
-    mixing: float = 0.5  # share of the pictures that get two styles; ours: short runs learn sooner; section 3.1: 0.9
+    mixing: float = 0.25  # share of the pictures that get two styles; ours: short runs learn sooner; section 3.1: 0.9
 
     # The optimisers
     beta1: float = 0.0  # Adam's momentum; ProGAN, appendix A.1
@@ -107,6 +109,7 @@ class Config(Settings):
         require(all(rate > 0 for _, rate in self.lrs), f"--lrs must be above 0, not {self.lrs}")
         require(self.d_rate > 0, f"--d-rate must be above 0, not {self.d_rate}")
         require(self.noise_rate > 0, f"--noise-rate must be above 0, not {self.noise_rate}; see --without noise")
+        require(self.conv_rate > 0, f"--conv-rate must be above 0, not {self.conv_rate}")
         require(0 <= self.mixing <= 1, f"--mixing must lie between 0 and 1, not {self.mixing}")
         for name in ("beta1", "beta2", "ema_decay"):
             share = getattr(self, name)
@@ -118,15 +121,16 @@ class Config(Settings):
         return schedule(self)[-1].batch_size
 
 
-# Appendix C and the authors' code for eight GPUs. Differs from paper: the average has one decay at all batch sizes.
+# Appendix C and the authors' code for eight GPUs. Differs from paper: one batch of drawn pictures serves both networks, the constant
+# begins as N(0, 1), and the average has one decay at all batch sizes.
 PRESETS = {
     "laptop": Config(),
     "paper": Config(
         preset="paper", size=1024, fade_images=600_000, stable_images=600_000, last_images=16_600_000,
         batch_sizes=((4, 512), (8, 256), (16, 128), (32, 64), (64, 32)),
         lrs=((4, 1e-3), (128, 1.5e-3), (256, 2e-3), (512, 3e-3)), latent_dim=512, style_dim=512, mapping_layers=8,
-        base=8192, most=512, discriminator="paper", d_rate=1.0, r1_gamma=10.0, noise_rate=1.0, r1_every=1, mirror=True,
-        mixing=0.9, ema_decay=0.998, sample_every=1000, save_every=5000, log_every=100,
+        base=8192, most=512, discriminator="paper", d_rate=1.0, r1_gamma=10.0, noise_rate=1.0, conv_rate=1.0,
+        border="zeros", r1_every=1, mirror=True, mixing=0.9, ema_decay=0.998, sample_every=1000, save_every=5000, log_every=100,
     ),
 }  # fmt: skip
 
@@ -224,7 +228,7 @@ def train(config: Config) -> Path:
     build = {
         "size": config.size, "channels": data.channels, "latent_dim": config.latent_dim, "style_dim": config.style_dim,
         "mapping_layers": config.mapping_layers, "base": config.base, "most": config.most, "without": config.without,
-        "noise_rate": config.noise_rate,
+        "noise_rate": config.noise_rate, "conv_rate": config.conv_rate, "border": config.border,
     }  # fmt: skip
     generator = Generator(**build)  # in the usual layout, for which AdaIN has fast kernels
     discriminator = Discriminator(
@@ -264,10 +268,9 @@ def train(config: Config) -> Path:
         if config.mirror:
             real = torch.where(torch.rand(len(real), 1, 1, 1, device=real.device) < 0.5, real.flip(3), real)
         z, other, cut = latents(run, config, stage)
-        with torch.no_grad():
-            fake = generator(z, resolution, alpha, other, cut)
+        fake = generator(z, resolution, alpha, other, cut)  # with its graph, for (3)
         real_logits = discriminator(real, resolution, alpha)
-        fake_logits = discriminator(fake, resolution, alpha)
+        fake_logits = discriminator(fake.detach(), resolution, alpha)
         loss_d = discriminator_loss(real_logits, fake_logits)
         if step % config.r1_every == 0 or run.log_now:
             with fabric.autocast():  # `.module`: outside of Fabric's wrapper, which bears no gradient of a gradient
@@ -278,10 +281,9 @@ def train(config: Config) -> Path:
         fabric.backward(loss_d)
         opt_d.step()
 
-        # (3) Generator: new latents z -> styles w -> pictures, and the gradient flows back through the frozen discriminator.
-        z, other, cut = latents(run, config, stage)
+        # (3) Generator: it has not changed since (2), so the same pictures serve. D has: it judges them anew, frozen.
         with frozen(fabric, discriminator):
-            loss_g = generator_loss(discriminator(generator(z, resolution, alpha, other, cut), resolution, alpha))
+            loss_g = generator_loss(discriminator(fake, resolution, alpha))
         opt_g.zero_grad()
         fabric.backward(loss_g)
         opt_g.step()

@@ -341,28 +341,28 @@ def plain_stylegan(steps: int) -> Iterator[int]:
     settings = Settings()
     size, stage = settings.size, schedule(settings)[-1]
     widths = {"base": settings.base, "most": settings.most}
-    generator = Generator(size, 3, settings.latent_dim, settings.style_dim, settings.mapping_layers, **widths)
+    generator = Generator(
+        size, 3, settings.latent_dim, settings.style_dim, settings.mapping_layers, **widths,
+        noise_rate=settings.noise_rate, conv_rate=settings.conv_rate, border=settings.border,
+    )  # fmt: skip
     discriminator = Discriminator(size, 3, group=settings.group, kind=settings.discriminator, **widths)
     betas = (settings.beta1, settings.beta2)
     opt_g = torch.optim.Adam(generator.parameters(), lr=stage.lr, betas=betas)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.d_rate * stage.lr, betas=betas)
     ema = averaged(generator, settings.ema_decay)
 
-    def drawn() -> torch.Tensor:
+    for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, stage.batch_size), strict=False):
         z, other = torch.randn(2, stage.batch_size, settings.latent_dim)
         cut = torch.where(torch.rand(stage.batch_size) < settings.mixing, torch.randint(1, 10, (stage.batch_size,)), 10)
-        return generator(z, size, 1.0, other, cut)  # type: ignore[no-any-return]
-
-    for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, stage.batch_size), strict=False):
-        fake = drawn().detach()
-        loss_d = softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()
+        fake = generator(z, size, 1.0, other, cut)
+        loss_d = softplus(-discriminator(real)).mean() + softplus(discriminator(fake.detach())).mean()
         if step % settings.r1_every == 0:
             penalty = r1_penalty(discriminator, real, size, 1.0)
             loss_d = loss_d + settings.r1_every * settings.r1_gamma / 2 * penalty
         opt_d.zero_grad()
         loss_d.backward()
         opt_d.step()
-        loss_g = softplus(-discriminator(drawn())).mean()
+        loss_g = softplus(-discriminator(fake)).mean()
         opt_g.zero_grad()
         loss_g.backward()
         opt_g.step()

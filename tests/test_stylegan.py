@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +71,7 @@ def test_the_paper_preset_is_the_papers(model: ModuleType, train: ModuleType, sc
     assert code == 0 and "26,219,627 parameters" in printed and "23,087,249 parameters" in printed
     paper = train.PRESETS["paper"]
     assert (paper.discriminator, paper.d_rate, paper.r1_gamma, paper.r1_every) == ("paper", 1.0, 10.0, 1)
-    assert paper.mixing == 0.9  # section 3.1
+    assert (paper.mixing, paper.conv_rate, paper.noise_rate, paper.border) == (0.9, 1.0, 1.0, "zeros")
 
 
 def test_channels_halve_when_the_resolution_doubles(model: ModuleType) -> None:
@@ -165,9 +164,48 @@ def test_equalised_layers(model: ModuleType) -> None:
             one.bias += 0.001
         expected = effect * (0.001 * math.sqrt(2 / 400) * x.sum(1, keepdim=True) + 0.001)
         torch.testing.assert_close(one(x) - before, expected.expand(-1, 300), rtol=0.05, atol=1e-5)
-    conv = model.EqualConv(32, 64)
-    assert conv.weight.std().item() == pytest.approx(1, rel=0.02)
-    assert conv(torch.randn(8, 32, 16, 16))[..., 1:-1, 1:-1].std().item() == pytest.approx(math.sqrt(2), rel=0.1)
+    maps = torch.randn(8, 32, 16, 16)
+    for rate in (1.0, 10.0):
+        conv = model.EqualConv(32, 64, lr_multiplier=rate)
+        assert conv.weight.std().item() == pytest.approx(1 / rate, rel=0.02)
+        before = conv(maps)
+        assert before[..., 1:-1, 1:-1].std().item() == pytest.approx(math.sqrt(2), rel=0.1)
+        with torch.no_grad():
+            conv.weight += 0.001
+            conv.bias += 0.001  # the bias learns at the plain rate
+        around = F.avg_pool2d(maps, 3, 1, 1).sum(1, keepdim=True) * 9  # of each pixel, over all maps
+        expected = rate * 0.001 * math.sqrt(2 / (32 * 9)) * around + 0.001
+        torch.testing.assert_close(conv(maps) - before, expected.expand(-1, 64, -1, -1), rtol=0.05, atol=1e-4)
+
+
+def test_conv_rate_and_border_reach_every_convolution_of_the_generator_and_no_other_weight(model: ModuleType) -> None:
+    torch.manual_seed(0)
+    plain = small_generator(model)
+    torch.manual_seed(0)
+    fast = small_generator(model, conv_rate=10.0, border="replicate")
+    for (name, first), second in zip(plain.named_parameters(), fast.parameters(), strict=True):
+        share = 10 if name.endswith("conv.weight") or re.fullmatch(r"to_rgb\.\d\.weight", name) else 1
+        torch.testing.assert_close(first, share * second, msg=name)
+    assert {layer.conv.border for layer in fast.layers if layer.conv} == {"replicate"}
+
+
+def test_maps_go_on_as_they_end_where_the_border_is_replicated(model: ModuleType) -> None:
+    """The oracle is PyTorch's own padding; with it a flat map stays flat, with zeros it gets a frame."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 6, 8)
+    torch.testing.assert_close(model.bordered(x), F.pad(x, (1, 1, 1, 1), mode="replicate"))
+    keep, up = (model.EqualConv(5, 7, resample=resample, border="replicate") for resample in ("", "up"))
+    torch.testing.assert_close(keep(x), F.conv2d(model.bordered(x), keep.weight * keep.scale), rtol=1e-4, atol=1e-5)
+    larger = F.interpolate(model.bordered(x), scale_factor=2.0)[:, :, 1:-1, 1:-1]  # one pixel more than twice as large
+    torch.testing.assert_close(up(x), F.conv2d(larger, up.weight * up.scale), rtol=1e-4, atol=1e-5)
+    twice = F.interpolate(x, scale_factor=2.0)
+    bilinear = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(model.blur(twice, "replicate"), bilinear)
+    flat = torch.ones(1, 5, 6, 8)
+    for zeros, conv in ((model.EqualConv(5, 7), keep), (model.EqualConv(5, 7, resample="up"), up)):
+        assert conv(flat).std((2, 3)).max() < 1e-5 < 0.05 < zeros(flat).std((2, 3)).min()
+    generator = small_generator(model, border="replicate", without=("noise",))
+    assert generator.constant.std((2, 3)).min() > 0.1  # else AdaIN has only rounding errors to divide
 
 
 def test_resampling_convolutions_are_the_two_steps_in_one(model: ModuleType) -> None:
@@ -480,6 +518,30 @@ def test_each_step_teaches_one_network(train: ModuleType, tmp_path: Path, monkey
     assert moved == {"g": (True, False), "d": (False, True)}
 
 
+def test_training_draws_with_two_styles(train: ModuleType, tmp_path: Path) -> None:
+    """The same latents and noise, with and without mixing, teach something else."""
+    ends = []
+    for mixing in (0.0, 1.0):
+        run = train.train(train.Config(**TINY, mixing=mixing, max_steps=1, out=str(tmp_path / str(mixing))))
+        ends.append(torch.load(run / "last.ckpt", weights_only=True)["discriminator"])
+    assert not same(*ends)
+
+
+def test_one_batch_of_drawn_pictures_serves_both_networks(
+    train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    synthesis = train.Generator.synthesis
+
+    def counted(self: Any, styles: torch.Tensor, *args: Any) -> torch.Tensor:
+        drawn.append(len(styles))
+        return synthesis(self, styles, *args)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(train.Generator, "synthesis", counted)
+    train.train(train.Config(**TINY, max_steps=3, out=str(tmp_path)))
+    assert drawn == [8, 8, 8, 64]  # the last are the samples at the end of the run
+
+
 def test_r1_counts_as_much_when_it_is_computed_less_often(
     train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,31 +561,19 @@ def test_r1_counts_as_much_when_it_is_computed_less_often(
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    """Without noise, which each process draws for itself, two processes learn what one does, through growth and fade.
-
-    Both go on from the second step of one run: before it the learned constant is the same everywhere, and AdaIN without noise would
-    divide rounding errors by their own size. So it does in places with `--mixing 0.5`, from this seed: there one process, too, is off
-    by 2e-3 after a change of all weights by 1e-7; with 0.9 by 1e-4.
-    """
-    flags = [*SMALL, "--batch-sizes", 4, 8, "--without", "noise", "--mixing", 0.9, "--r1-every", 2]
-    flags += ["--precision", "32-true"]
-    first = start(TRAIN, *flags, "--max-steps", 2, "--out", tmp_path / "1")
-    _, errors = first.communicate(timeout=120)
-    assert first.returncode == 0, errors
-    shutil.copytree(tmp_path / "1", tmp_path / "2")
+    """Without noise, which each process draws for itself, two processes learn what one does, through growth and fade."""
+    flags = [*SMALL, "--batch-sizes", 4, 8, "--without", "noise", "--r1-every", 2]
+    flags += ["--precision", "32-true", "--max-steps", 8]
     for devices in (1, 2):
-        process = start(TRAIN, "--resume", tmp_path / str(devices), "--max-steps", 8, "--devices", devices)
+        process = start(TRAIN, *flags, "--out", tmp_path / str(devices), "--devices", devices)
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
-    del one[
-        "layers.0.bias"
-    ]  # a norm takes it away: its gradient is zero but for rounding, of which Adam makes full steps
-    assert max((one[name] - two[name]).abs().max().item() for name in one) < 2e-4  # a tenth of a step
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
     first_curves, second_curves = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("1", "2"))
     assert first_curves["step"] == second_curves["step"] == list(range(1, 9))
     for tag in ("loss/d", "loss/g", "penalty/r1"):
-        assert first_curves[tag] == pytest.approx(second_curves[tag], abs=1e-3)
+        assert first_curves[tag] == pytest.approx(second_curves[tag], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -531,6 +581,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     [
         ["--without", "mixing", "noise", "mapping"],
         ["--without", "norm", "blur"],
+        ["--border", "zeros", "--conv-rate", 1],
         ["--start-size", 16, "--group", 1],
         ["--start-size", 4, "--precision", "bf16-mixed", "--discriminator", "paper"],
         ["--data", "fashion-10k", "--channels", 3, "--r1-gamma", 0],
@@ -573,6 +624,7 @@ def test_own_pictures_and_samples_of_the_full_size(script: Script, tmp_path: Pat
         (["--lrs", 4, 0], "--lrs must be above 0"),
         (["--d-rate", 0], "--d-rate must be above 0"),
         (["--noise-rate", 0], "--noise-rate must be above 0"),
+        (["--conv-rate", 0], "--conv-rate must be above 0"),
         (["--mixing", 2], "--mixing must lie between 0 and 1"),
         (["--max-steps", -1], "--max-steps must not be negative"),
         (["--fade-images", 0, "--last-images", 0], "no step"),
@@ -687,7 +739,7 @@ def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, scrip
     fake = painter.draw(painter.styles(painter.w(painter.latents(2000, 1))))
     found = metrics.score(to_uint8(fake), stick)
     assert settings["data"] == "avatars" and painter.resolution == 64 and painter.alpha == 1
-    assert found.fcd <= 7.0  # an untrained generator 90, chapters 02 and 07 below 3
+    assert found.fcd <= 5.0  # an untrained generator 90, chapters 02 and 07 below 3
     assert min(found.class_shares[:4]) > 0.05  # glasses, beard, hat and long hair are all drawn
     table = scores.swap_table(painter, number=300)
     mean = {name: shares.mean().item() for name, shares in table.items()}
