@@ -38,7 +38,7 @@ class Config(Settings):
     data: str = "satellite-map"  # a named set of pairs (facades, maps, …), or a folder or zip of your own
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
     size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
-    max_steps: int = 2500  # updates of the generator; ours: with more, L1 on new regions rises again, see README.md
+    max_steps: int = 2500  # updates of the generator; ours: a longer run had a higher L1 on new regions, see README.md
     batch_size: int = 8  # pairs of all devices together; ours: the paper's 1 leaves two cores half idle
     accumulate: int = 1  # work on the batch in so many parts, one after the other, to save memory
 

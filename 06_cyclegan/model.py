@@ -5,8 +5,9 @@ In the appendix's notation the generator is c7s1-64, d128, d256, R256 × 6 or 9,
 pixels, 9 from there), and the discriminator C64-C128-C256-C512 and one last convolution: the 70×70 PatchGAN. Both are
 used twice, once for each direction.
 
-Differs from paper: reflection padding around every convolution of stride 1 in the generator (the appendix says so in one
-line and the authors' code does it); fewer channels by default (`width` 64 is the paper's); smaller patches by `layers`.
+Reflection padding goes around every convolution of stride 1 in the generator, as the appendix says in one line.
+
+Differs from paper: fewer channels by default (`width` 64 is the paper's); smaller patches by `layers`.
 
 Shape letters: N pictures in a batch, C channels, H × W pixels, F features.
 """

@@ -91,7 +91,7 @@ PRESETS = {
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """½ [(D(y) - 1)² + D(G(x))²], the least-squares form of Eq. 1 (section 4); the ½ slows D down (section 7.1)."""
+    """½ [(D(y) - 1)² + D(G(x))²], the least-squares form of Eq. 1 (section 4); the ½ is section 7.1's."""
     return 0.5 * ((real_logits - 1).square().mean() + fake_logits.square().mean())
 
 

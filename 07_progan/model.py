@@ -10,8 +10,8 @@ get no gradient, and so no update. Nothing is built, copied or thrown away when 
 
 Differs from paper: the standard deviation is taken over groups of 4 (as in the authors' code), or of 3, 2 or 1 where the batch has no
 groups of 4; channels are a setting, and so is whether a size has two convolutions, as in table 2, or one (`convs`); a convolution and
-the doubling or halving beside it may be computed as one (`Doubled`, `Halved`), which the authors' code does for large maps, with the same
-result.
+the doubling or halving beside it are computed as one (`Doubled`, `Halved`), which the authors' code does for large maps: the same function in
+the generator; in the critic the mean is taken before the LeakyReLU and not behind it.
 
 Shape letters: N pictures in a batch, C channels of a picture, K channels of a hidden map, H = W = resolution, D latent numbers, G group size.
 """
@@ -61,7 +61,7 @@ class Equalised(nn.Module):
         self.bias = nn.Parameter(torch.zeros(bias))
 
     def scaled(self) -> Tensor:
-        """The weights that are used: w / c of Eq. 4.1 is the stored weight, w this one."""
+        """The weights that are used: c w, where w is the stored `weight` and c the constant of section 4.1."""
         return self.weight * self.scale
 
 

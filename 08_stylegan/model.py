@@ -81,7 +81,7 @@ class EqualLinear(nn.Linear):
     """A fully connected layer with equalised learning rate, [N, in] -> [N, out].
 
     The weights are N(0, 1) and are multiplied by gain / sqrt(in) whenever they are used, so that Adam moves each of them by the same
-    share of its size. `lr_multiplier` m makes it learn m times as fast: stored weights are N(0, 1 / m²) and count m times as much.
+    share of its size. `lr_multiplier` m makes it learn m times as fast: stored weights begin with the standard deviation 1/m and count m times as much.
     """
 
     def __init__(self, in_features: int, out_features: int, gain: float = 2**0.5, lr_multiplier: float = 1.0) -> None:

@@ -1,7 +1,7 @@
 """Cartoon faces with known attributes, drawn from the vector art of DiceBear at any size, and kept for the next time.
 
     faces = draw("avatars", size=64, split="train")      # 10,000 pictures; half a minute the first time
-    faces.classes[:3], faces.labels.shape                # ("glasses", "beard", "hat"), [10000, 20]
+    faces.classes[:3], faces.labels.shape                # ("glasses", "beard", "hat"), [10000, 21]
 
 A face is decided by the name of its split and its number, so "train" and "test" share no face, and the same face exists
 at 4×4 and at 1024×1024. `requirements.txt` pins the three packages: the art decides the numbers of the course.

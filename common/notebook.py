@@ -39,7 +39,7 @@ def show_grid(pictures: Tensor | Mapping[str, Tensor], columns: int = 8, title: 
 
 
 def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str] | None = None) -> Figure:
-    """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share the group "loss").
+    """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share one); all but "growth" smoothed.
 
     `titles` names the groups to show, each with its title; without it all are shown.
     """
@@ -49,9 +49,9 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):
             name = tag.split("/")[1]
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE
-            style = ":" if name.endswith("after") else "-"
+            style, window = ":" if name.endswith(("after", "alpha")) else "-", 1 if group == "growth" else 15
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
-            axis.plot(history["step"], _smooth(history[tag]), style, color=colour, label=name.replace("_", " "))
+            axis.plot(history["step"], _smooth(history[tag], window), style, color=colour, label=name.replace("_", " "))
         axis.set_xlabel("generator updates")
         axis.set_ylabel(group)
         axis.set_title((titles or {}).get(group, group), fontsize=10)
@@ -59,7 +59,7 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
     return figure
 
 
-def _smooth(values: Sequence[float], window: int = 15) -> list[float]:
+def _smooth(values: Sequence[float], window: int) -> list[float]:
     """A running mean over the last `window` points."""
     chunks = [values[max(0, i - window + 1) : i + 1] for i in range(len(values))]
     return [sum(chunk) / len(chunk) for chunk in chunks]
