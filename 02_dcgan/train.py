@@ -100,8 +100,8 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: Loss, smo
     """What D minimises.
 
     non-saturating: -log D(x) - log(1 - D(G(z))), the negative of Eq. 1 of arXiv:1406.2661, D = sigmoid(logits), real target 1 - smoothing;
-    hinge: max(0, 1 - D(x)) + max(0, 1 + D(G(z))) on the logits themselves (arXiv:1705.02894);
-    least-squares: (D(x) - 1)² / 2 + D(G(z))² / 2, Eq. 2 and 9 of arXiv:1611.04076, real target 1 - smoothing.
+    hinge: max(0, 1 - a(x)) + max(0, 1 + a(G(z))) on the logits a themselves (arXiv:1705.02894);
+    least-squares: (a(x) - 1)² / 2 + a(G(z))² / 2, Eq. 2 and 9 of arXiv:1611.04076, real target 1 - smoothing.
     """
     if kind == "hinge":
         return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
@@ -112,7 +112,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: Loss, smo
 
 
 def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
-    """What G minimises: -log D(G(z)) (non-saturating), -D(G(z)) (hinge), or (D(G(z)) - 1)² / 2 (least squares)."""
+    """What G minimises: -log D(G(z)) (non-saturating), or with the logits a: -a(G(z)) (hinge), (a(G(z)) - 1)² / 2 (least squares)."""
     if kind == "hinge":
         return -fake_logits.mean()
     if kind == "least-squares":
@@ -121,7 +121,7 @@ def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
 
 
 def feature_matching_loss(real_features: Tensor, fake_features: Tensor) -> Tensor:
-    """Squared distance of the mean features, ‖E f(x) - E f(G(z))‖² (section 3.1 of arXiv:1606.03498); both [N, ...]."""
+    """Squared distance of the mean features, ‖E φ(x) - E φ(G(z))‖² (section 3.1 of arXiv:1606.03498); both [N, ...]."""
     return (real_features.mean(0) - fake_features.mean(0)).square().sum()
 
 

@@ -1,7 +1,7 @@
 """How far apart are two distributions? Two answers, computed exactly for small cases.
 
 The Jensen-Shannon divergence, which the game of chapter 01 minimises, and the Wasserstein distance W, also called the
-earth mover's: the least mean way that the mass of one distribution has to be carried to become the other (Eq. 1 of
+earth mover's: the least mean distance over which the mass of one distribution has to be carried to become the other (Eq. 1 of
 arXiv:1701.07875). On a line there is a formula for W, for equally many points in any space a solver of SciPy, and
 in 784 dimensions only a critic.
 
@@ -29,7 +29,7 @@ def earth_mover(p: Tensor, q: Tensor, positions: Tensor) -> Tensor:
 
 
 def distance(x: Tensor, y: Tensor) -> float:
-    """W of two clouds of equally many points [N, D], each of weight 1 / N: the mean way in the best matching."""
+    """W of two clouds of equally many points [N, D], each of weight 1 / N: the mean distance in the best matching."""
     cost = torch.cdist(x.double(), y.double())  # [N, N]
     rows, columns = linear_sum_assignment(cost.numpy())
     return cost[rows, columns].mean().item()

@@ -9,7 +9,7 @@
   embedding and the pooled features; G has conditional BatchNorm. Differs from paper: DCGAN's layers in place of ResNets.
 
 The topology is DCGAN's (arXiv:1511.06434) with a first layer that fits the size. Differs from it: no BatchNorm in D, so that
-real and fake can share a forward pass (spectral normalisation, arXiv:1802.05957, is there behind a flag); and D ends in a
+real and fake can share a forward pass (spectral normalisation, arXiv:1802.05957, takes its place); and D ends in a
 convolution as large as its feature map, from which all heads read. The projection paper sums the features over all places
 instead, which its deep ResNets can afford: behind two strided layers a place sees 10 of 28 pixels.
 

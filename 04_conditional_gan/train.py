@@ -114,7 +114,7 @@ def draw_labels(run: Run, labels: Tensor, n: int) -> Tensor:
     """Labels for a whole batch of n fakes, as frequent as in the data, of which this process gets its share.
 
     With p_data(y) = p_g(y) the label alone tells D nothing about real and fake. Where classes are unequal, labels drawn evenly
-    would: the best D would add log p(y) / q(y) to every logit.
+    would: the best D would add log(p_data(y) / p_g(y)) to every logit.
     """
     whole = labels[torch.randint(len(labels), (n,), generator=run.latents)]
     return run.fabric.to_device(whole.chunk(run.fabric.world_size)[run.fabric.global_rank])

@@ -1,6 +1,6 @@
 """Cartoon faces with known attributes, drawn from the vector art of DiceBear at any size, and kept for the next time.
 
-    faces = draw("avatars", size=64, split="train")      # 10,000 pictures; half a minute the first time
+    faces = data.load("avatars")                         # 10,000 pictures at 64×64; half a minute the first time
     faces.classes[:3], faces.labels.shape                # ("glasses", "beard", "hat"), [10000, 21]
 
 A face is decided by the name of its split and its number, so "train" and "test" share no face, and the same face exists

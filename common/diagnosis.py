@@ -1,6 +1,6 @@
 """Is it converging? What a run says about itself, read from its folder and put into plain sentences.
 
-    python -m common.diagnosis runs/02_dcgan/TIME        # at any time; train.py does it at its end
+    python -m common.diagnosis runs/02_dcgan/TIME        # a finished run; train.py does it at its end
 
 The losses do not answer: they are the scores of two players, and can stand still while the pictures get better (chapter 01).
 So four other things are read, each by one function below: how often the discriminator is right, the gradients, how different the
