@@ -309,9 +309,8 @@ class Discriminator(nn.Module):
         size, channels, base, most: as for the generator.
         without: "blur" is for the paper's kind; the other has none.
         group: pictures that minibatch deviation compares; 1 leaves it out of use (its map is then zero).
-        kind: "paper" is chapter 07's with `--convs 2`, two convolutions a resolution and three layers at the end, from 4×4 pictures on. "strided" (the
-            default of train.py) is chapter 02's, grown, from 8×8 on: one 4×4 convolution of stride 2 a resolution, one layer at the end,
-            scaled weights, and no spectral norm, whose place R1 takes.
+        kind: "paper" is chapter 07's with `--convs 2`, from 4×4 pictures on. "strided" (the default of train.py) is chapter 02's, grown, from
+            8×8 on: a 4×4 convolution of stride 2 a resolution, two layers at the end (there: one), and R1 in place of spectral norm.
     """
 
     def __init__(
@@ -326,16 +325,17 @@ class Discriminator(nn.Module):
         if kind == "paper":  # from_rgb keeps the side
             self.from_rgb = nn.ModuleList(EqualConv(channels, width, kernel=1) for width in widths)
             self.blocks = nn.ModuleList(DiscriminatorBlock(big, small, without) for small, big in pairwise(widths))
-            head: list[nn.Module] = [EqualConv(least + 1, least), nn.LeakyReLU(0.2), nn.Flatten()]
-            head += [EqualLinear(least * SMALLEST**2, least), nn.LeakyReLU(0.2), EqualLinear(least, 1, gain=1)]
+            head: list[nn.Module] = [EqualConv(least + 1, least), nn.LeakyReLU(0.2)]
         else:  # from_rgb halves it
             widths = widths[:-1]
             self.from_rgb = nn.ModuleList(EqualConv(channels, width, 4, "down") for width in widths)
             self.blocks = nn.ModuleList(
                 nn.Sequential(EqualConv(big, small, 4, "down"), nn.LeakyReLU(0.2)) for small, big in pairwise(widths)
             )
-            head = [nn.Flatten(), EqualLinear((least + 1) * SMALLEST**2, 1, gain=1)]
-        self.head = nn.Sequential(*head)
+            head = []
+        # Left and right can be compared only by a layer that sees all places, and by one after it: a sum alone compares nothing.
+        head += [nn.Flatten(), EqualLinear((least + (kind == "strided")) * SMALLEST**2, least), nn.LeakyReLU(0.2)]
+        self.head = nn.Sequential(*head, EqualLinear(least, 1, gain=1))
 
     def forward(self, pictures: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
         sides = [side for side in resolutions(resolution or pictures.shape[-1]) if side >= self.first]

@@ -55,7 +55,7 @@ class Config(Settings):
     noise_rate: float = 0.1  # rate of the noise's strengths, times lrs; ours: drawn faces hold no chance; paper: 1
     conv_rate: float = 10.0  # rate of G's convolutions, times lrs; ours: short runs learn sooner; paper: 1
     border: Border = "replicate"  # what G's convolutions see beyond a map; ours: even backgrounds; paper: "zeros"
-    discriminator: Kind = "strided"  # ours: chapter 02's layers, grown; paper: ProGAN's, for --conv-rate 1
+    discriminator: Kind = "strided"  # ours: chapter 02's, grown, and a layer more; paper: ProGAN's, for --conv-rate 1
     group: int = 4  # pictures that minibatch deviation compares; ProGAN, section 3
     without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
 
