@@ -333,7 +333,7 @@ class Discriminator(nn.Module):
                 nn.Sequential(EqualConv(big, small, 4, "down"), nn.LeakyReLU(0.2)) for small, big in pairwise(widths)
             )
             head = []
-        # Left and right can be compared only by a layer that sees all places, and by one after it: a sum alone compares nothing.
+        # To compare left with right takes a layer that sees all places and another one after it: a sum alone compares nothing.
         head += [nn.Flatten(), EqualLinear((least + (kind == "strided")) * SMALLEST**2, least), nn.LeakyReLU(0.2)]
         self.head = nn.Sequential(*head, EqualLinear(least, 1, gain=1))
 
