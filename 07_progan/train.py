@@ -23,7 +23,7 @@ from torch import Tensor
 
 from common import require
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
 from model import Convs, Critic, Generator, Part, downsample, resolutions, upsample
 
 CHAPTER = "07_progan"
@@ -93,6 +93,10 @@ class Config(Settings):
         for size in sizes:
             share = at(self.batch_sizes, size)
             require(share >= world, f"--batch-sizes must be at least {world} (1 a process), not {share}")
+            require(
+                share % world == 0,
+                f"--batch-sizes: {share} (at {size}×{size}) cannot be shared evenly by {world} processes",
+            )
         for name in ("n_critic", "penalty_share", "latent_dim", "channels_times_size", "most_channels"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
@@ -196,7 +200,8 @@ def gradient_penalty(norms: Tensor) -> Tensor:
 def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1704.00028 on networks that grow; returns the folder of the run."""
     fabric = make_fabric(config, growing=True)
-    data = load(config.data, growth(config, 0).resolution, config.channels)
+    with in_turn(fabric):  # the first process draws or downloads, the others read
+        data = load(config.data, growth(config, 0).resolution, config.channels)
 
     # Networks of the full size, their optimisers, and the averaged generator that is sampled from
     build = {
@@ -232,7 +237,8 @@ def train(config: Config) -> Path:
         size, alpha = now.resolution, now.alpha
         if now.stage != stage:
             stage = now.stage
-            data = load(config.data, size, config.channels)  # drawn or decoded at this size
+            with in_turn(fabric):
+                data = load(config.data, size, config.channels)  # drawn or decoded at this size
             seen = now.step * config.n_critic  # batches of this size, when a run goes on in its middle
             real_batches = batches(data, now.batch_size, config.seed + stage, fabric, start=seen)
             if now.step == 0:  # the average begins anew, else a new block's untrained weights would linger in it

@@ -141,10 +141,14 @@ def main(config: Config) -> None:
         print(table_text(swap_table(painter, seed=config.seed)))
 
     if config.path_length:
+        from common.metrics import yardstick
         from scores import path_length
 
         for space in ("z", "w"):
-            print(f"perceptual path length in {space}: {path_length(painter, space, seed=config.seed):.1f}")
+            length = path_length(painter, space, seed=config.seed)
+            print(
+                f"perceptual path length in {space}: {length:.1f} (of the features of {yardstick('avatars').network_id})"
+            )
 
     if config.neighbours:
         from common.metrics import beside_nearest

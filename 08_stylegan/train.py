@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from common import require
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, make_fabric
+from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
 from model import Border, Discriminator, Generator, Kind, Part, resolutions
 
 CHAPTER = "08_stylegan"
@@ -222,7 +222,8 @@ def train(config: Config) -> Path:
     config = replace(config, max_steps=total)
     fabric = make_fabric(config, growing=True)
     growing = growth(0, stages)[0]
-    data = load(config.data, growing.resolution, config.channels)
+    with in_turn(fabric):  # the first process draws or downloads, the others read
+        data = load(config.data, growing.resolution, config.channels)
 
     # Networks of the full size, their optimisers, and the averaged generator that is sampled from
     build = {
@@ -252,7 +253,8 @@ def train(config: Config) -> Path:
         stage, alpha = growth(step - 1, stages)
         resolution, done = stage.resolution, step - 1 - stage.first
         if stage != reached:
-            data = load(config.data, resolution, config.channels)
+            with in_turn(fabric):
+                data = load(config.data, resolution, config.channels)
             seed = config.seed + stages.index(stage)
             real_batches, reached = batches(data, stage.batch_size, seed, fabric, start=done), stage
             if done == 0:  # as in the authors' code. The average too: it looks back further the longer a stage lasts

@@ -13,6 +13,7 @@ import difflib
 import gzip
 import itertools
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ STARTER = Path(__file__).parent / "starter"
 FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says otherwise
 FACE_SIZE = 64  # the same for faces, which are drawn or cut at the wanted size
 MEMORY_LIMIT = 2**30  # bytes: a folder that needs more as uint8 is decoded batch by batch
+HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")  # what file managers and zips of macOS add to a folder
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
@@ -263,7 +265,7 @@ def _load_files(root: Path, size: int, channels: int) -> Pictures:
         found = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
     else:
         found = sorted(entry.filename for entry in zipfile.ZipFile(root).infolist() if not entry.is_dir())
-    found = [name for name in found if not any(part[0] in "._" for part in Path(name).parts)]  # .DS_Store, __MACOSX
+    found = [name for name in found if not HIDDEN.search(Path(name).as_posix())]
     known = Image.registered_extensions()
     names = tuple(name for name in found if Path(name).suffix.lower() in known)
     endings = Counter(Path(name).suffix or "no ending" for name in found if Path(name).suffix.lower() not in known)
@@ -273,7 +275,7 @@ def _load_files(root: Path, size: int, channels: int) -> Pictures:
     folders = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in names]
     classes = tuple(sorted(set(folders))) if "" not in folders else ()
     below = root.iterdir() if root.is_dir() else zipfile.Path(root).iterdir()
-    bare = {entry.name for entry in below if entry.is_dir() and entry.name[0] not in "._"} - set(classes)
+    bare = {entry.name for entry in below if entry.is_dir() and not HIDDEN.search(entry.name)} - set(classes)
     require(
         not classes or not bare,
         f"--data: no pictures in the subfolder {', '.join(sorted(bare))} of {root}: every subfolder is a class; fill it or take it away",

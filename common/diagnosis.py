@@ -181,4 +181,5 @@ if __name__ == "__main__":
     try:
         print("\n".join(diagnose(Path(sys.argv[1] if len(sys.argv) > 1 else "."))))
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

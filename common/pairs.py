@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common import UserError, data, require, satellite
-from common.data import PictureFiles, Pictures, batches, data_root
+from common.data import HIDDEN, PictureFiles, Pictures, batches, data_root
 from common.images import to_float
 
 SIZE = 64  # pixels per side, unless --size says otherwise
@@ -203,7 +203,7 @@ def _listing(name: str, kind: str, known: tuple[str, ...]) -> tuple[Path, list[s
         every = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
     else:
         every = [entry for entry in zipfile.ZipFile(root).namelist() if not entry.endswith("/")]
-    every = sorted(n for n in every if not {part[0] for part in n.split("/")} & {".", "_"})  # .DS_Store, __MACOSX
+    every = sorted(n for n in every if not HIDDEN.search(n))
     names = [name for name in every if Path(name).suffix.lower() in Image.registered_extensions()]
     require(bool(names), f"--data: no pictures in {root}")
     others = {Path(name).suffix or "no ending" for name in every} - {Path(name).suffix for name in names}

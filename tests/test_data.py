@@ -255,6 +255,7 @@ def test_subfolders_are_classes_and_a_zip_equals_its_folder(tmp_path: Path) -> N
     archive = shutil.make_archive(str(tmp_path / "pets"), "zip", folder)
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr("__MACOSX/cats/._0.png", b"not a picture")
+        opened.writestr("__MACOSX/0.png", b"not a picture")
     from_folder, from_zip = data.load(str(folder), size=8), data.load(archive, size=8)
     assert from_folder.classes == from_zip.classes == ("cats", "dogs")
     assert from_folder.labels.tolist() == from_zip.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -306,8 +307,10 @@ def test_bad_data_gets_one_line_that_names_the_thing(tmp_path: Path) -> None:
 
 def test_files_that_are_no_pictures_are_named_not_hidden(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
+    save(tmp_path / "_MG_7.png")  # so cameras name them, in Adobe's colours
     (tmp_path / "readme.txt").write_text("hello")
     (tmp_path / ".DS_Store").write_text("hidden")
+    assert len(data.load(str(tmp_path))) == 2
     assert data.load(str(tmp_path)).note == "left out files that are no pictures by their ending: 1 × .txt"
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +96,9 @@ def test_grids_are_cut_into_the_pictures_that_they_show(tmp_path: Path) -> None:
 def test_a_folder_without_a_finished_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no finished run"):
         diagnosis.diagnose(tmp_path)
+    command = [sys.executable, "-m", "common.diagnosis", str(tmp_path)]
+    found = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert found.returncode == 2 and found.stderr.startswith(f"error: {tmp_path} holds no finished run")
 
 
 def test_a_short_run_gets_no_reading(script: Script, tmp_path: Path) -> None:

@@ -520,6 +520,10 @@ def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> 
         (["--batch-sizes", 8, 16], "--batch-sizes must name sizes in rising order, powers of two that begin with 4"),
         (["--batch-sizes", 4, 16, 48, 8], "--batch-sizes must name sizes in rising order"),
         (["--batch-sizes", 4, 0], "--batch-sizes must be above 0, not 0 from 4 on"),
+        (
+            ["--devices", 2, "--batch-sizes", 4, 8, 8, 7],
+            "--batch-sizes: 7 (at 8×8) cannot be shared evenly by 2 processes",
+        ),
         (["--stable-images", 4, 8, 16, 8, 8, 8], "--stable-images must name sizes in rising order"),
         (["--fade-images", 4, -1], "--fade-images must be at least 0"),
         (["--learning-rates", 4, 0], "--learning-rates must be above 0"),

@@ -653,6 +653,7 @@ def test_wrong_input_gets_one_line(script: Script, tmp_path: Path, arguments: li
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("GAN_SLOW") != "1", reason="minutes, and several GB: set GAN_SLOW=1")
 def test_one_step_at_the_size_of_the_paper(train: ModuleType, tmp_path: Path) -> None:
     """A forward pass and one training step at 1024×1024 with the networks of the paper, on a CPU."""
@@ -755,7 +756,7 @@ def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, scrip
     fake = painter.draw(painter.styles(painter.w(painter.latents(2000, 1))))
     found = metrics.score(to_uint8(fake), stick)
     assert settings["data"] == "avatars" and painter.resolution == 64 and painter.alpha == 1
-    assert found.fcd <= 4.0  # an untrained generator 90, chapters 02 and 07 below 3
+    assert found.fcd <= 3.2 and found.recall >= 0.28  # an untrained generator 90; chapter 02 has 2.4 and 0.37
     squares = F.avg_pool2d(fake, 4)
     edges = torch.cat([squares[:, :, :8, 0], squares[:, :, :8, -1]], 2)  # [N, 3, 16], down the left and the right edge
     assert edges.std(2).mean(1).median() < 0.04  # one colour behind a head: real faces 0.000, chapter 02's 0.080
