@@ -92,11 +92,8 @@ class Config(Settings):
         world = self.devices * self.num_nodes
         for size in sizes:
             share = at(self.batch_sizes, size)
-            require(share >= world, f"--batch-sizes must be at least {world} (1 a process), not {share}")
-            require(
-                share % world == 0,
-                f"--batch-sizes: {share} (at {size}×{size}) cannot be shared evenly by {world} processes",
-            )
+            shared = f"{share} (at {size}×{size}) cannot be shared evenly by {world} processes"
+            require(share % world == 0, f"--batch-sizes: {shared}")
         for name in ("n_critic", "penalty_share", "latent_dim", "channels_times_size", "most_channels"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")

@@ -348,11 +348,11 @@ def test_one_process_fetches_the_data_before_the_others_read(
     name = {"05_pix2pix": "load_pairs", "06_cyclegan": "load_unpaired"}.get(folder, "load")
     monkeypatch.setattr(train, name, loaded)
     with pytest.raises(KeyError, match="alone"):
-        schedule = {"fade_images": ((4, 0),), "stable_images": ((4, 16),), "size": 16} if folder == "07_progan" else {}
-        schedule = schedule or ({"fade_images": 0, "stable_images": 16, "size": 16} if folder == "08_stylegan" else {})
-        train.train(
-            train.Config(accelerator="cpu", max_steps=3 if schedule else 1, out=str(tmp_path / "run"), **schedule)
-        )
+        growing = {
+            "07_progan": {"fade_images": ((4, 0),), "stable_images": ((4, 16),), "size": 16},
+            "08_stylegan": {"fade_images": 0, "stable_images": 16, "size": 16},
+        }.get(folder, {})
+        train.train(train.Config(accelerator="cpu", max_steps=3, out=str(tmp_path / "run"), **growing))
     assert len(sizes) >= 3 or folder < "07"
 
 
