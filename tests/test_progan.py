@@ -21,6 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from common import UserError
 from tests.conftest import same, start
 
 Chapter = Callable[[str, str], ModuleType]
@@ -124,8 +125,6 @@ def test_shapes_at_every_size(model: ModuleType, size: int, picture_channels: in
 
 @pytest.mark.parametrize("size", [0, 2, 12, 100, 2048])
 def test_other_sizes_are_refused(model: ModuleType, size: int) -> None:
-    from common import UserError
-
     with pytest.raises(UserError, match=f"--size must be a power of two .* not {size}"):
         model.resolutions(size)
 
@@ -520,10 +519,6 @@ def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> 
         (["--batch-sizes", 8, 16], "--batch-sizes must name sizes in rising order, powers of two that begin with 4"),
         (["--batch-sizes", 4, 16, 48, 8], "--batch-sizes must name sizes in rising order"),
         (["--batch-sizes", 4, 0], "--batch-sizes must be above 0, not 0 from 4 on"),
-        (
-            ["--devices", 2, "--batch-sizes", 4, 8, 8, 7],
-            "--batch-sizes: 7 (at 8×8) cannot be shared evenly by 2 processes",
-        ),
         (["--stable-images", 4, 8, 16, 8, 8, 8], "--stable-images must name sizes in rising order"),
         (["--fade-images", 4, -1], "--fade-images must be at least 0"),
         (["--learning-rates", 4, 0], "--learning-rates must be above 0"),
@@ -539,6 +534,11 @@ def test_wrong_input_gets_one_line(script: Script, tmp_path: Path, arguments: li
     code, _, errors = script(TRAIN, *SMALL, "--max-steps", 1, "--out", tmp_path / "run", *arguments)
     assert code == 2 and errors.strip().splitlines()[-1].startswith("error: ") and expected in errors
     assert "Traceback" not in errors
+
+
+def test_batches_that_processes_cannot_share_are_refused_before_training(train: ModuleType) -> None:
+    with pytest.raises(UserError, match=r"--batch-sizes: 7 \(at 8×8\) cannot be shared evenly by 2 processes"):
+        train.Config(devices=2, batch_sizes=((4, 8), (8, 7)))
 
 
 def test_two_processes_equal_one_through_a_fade(tmp_path: Path) -> None:
