@@ -58,7 +58,9 @@ def slerp(first: Tensor, second: Tensor, t: float) -> Tensor:
     In many dimensions nearly all of a normal distribution lies at the distance sqrt(D) from the origin. The middle of a
     straight line is nearer, at sqrt(D / 2), where the generator has never been trained (arXiv:1609.04468).
     """
-    omega = torch.arccos(torch.cosine_similarity(first, second, dim=0))
+    omega = torch.arccos(torch.cosine_similarity(first, second, dim=0).clamp(-1, 1))
+    if omega.sin() < 1e-3:  # parallel, as all latents of one number are: the straight line is the only way
+        return torch.lerp(first, second, t)
     return (torch.sin((1 - t) * omega) * first + torch.sin(t * omega) * second) / torch.sin(omega)
 
 

@@ -63,6 +63,8 @@ class Config:
                 getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
             )
         require(self.unroll >= 0, f"--unroll must not be negative, not {self.unroll}")
+        for name in ("lr_g", "lr_d", "unroll_lr"):
+            require(getattr(self, name) > 0, f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
 
 
 def ring_centres() -> Tensor:

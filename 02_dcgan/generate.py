@@ -63,7 +63,9 @@ def load_generator(path: Path = HERE / "weights.safetensors", ema: bool = True) 
 
 def slerp(first: Tensor, second: Tensor, t: float) -> Tensor:
     """Walk on the sphere from latent `first` (t = 0) to `second` (t = 1), both [D]: see chapter 01."""
-    omega = torch.arccos(torch.cosine_similarity(first, second, dim=0))
+    omega = torch.arccos(torch.cosine_similarity(first, second, dim=0).clamp(-1, 1))
+    if omega.sin() < 1e-3:  # parallel, as all latents of one number are: the straight line is the only way
+        return torch.lerp(first, second, t)
     return (torch.sin((1 - t) * omega) * first + torch.sin(t * omega) * second) / torch.sin(omega)
 
 
@@ -101,9 +103,8 @@ def add_attribute(
     names = list(load("avatars").classes)
     two_valued = [known for known in stick.names if known in names]
     require(name in two_valued, f"--attribute must be one of {', '.join(two_valued)}, not {name!r}")
-    require(
-        generator.shape[1:] == (64, 64), "--attribute needs faces of 64 pixels, which the classifier was trained on"
-    )
+    suits = generator.shape == (3, 64, 64)
+    require(suits, "--attribute needs colour faces of 64 pixels, which the classifier was trained on")
 
     def draw(z: Tensor) -> tuple[Tensor, Tensor]:
         fake = torch.cat([generator(part) for part in z.split(500)]).cpu()

@@ -62,6 +62,8 @@ def find_label(text: str, names: list[str]) -> int:
     """The number of the class that `text` names; else `text` is the number itself. Raises `UserError` with the list."""
     numbers = {str(i): i for i in range(len(names))} | {name.lower(): i for i, name in enumerate(names)}
     known = ", ".join(name if name == str(i) else f"{i} {name}" for i, name in enumerate(names))
+    if text in names:  # classes may differ in capitals alone
+        return names.index(text)
     require(text.lower() in numbers, f"--label: there is no class {text!r}; the classes are {known}")
     return numbers[text.lower()]
 

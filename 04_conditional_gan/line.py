@@ -52,6 +52,7 @@ class Config:
         for name in ("steps", "batch_size", "width"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        require(self.lr > 0, f"--lr must be above 0, not {self.lr}")
 
 
 def joint_density(x: Tensor, centres: Tensor, std: float = STD) -> Tensor:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch.nn.functional as F
 from torch import Tensor
 
-from common import metrics
+from common import metrics, require
 
 
 def asked_for(logits: Tensor, labels: Tensor, classes: int) -> list[float]:
@@ -43,6 +43,8 @@ def class_report(pictures: Tensor, labels: Tensor, data_name: str) -> tuple[str,
     """How obedient and how varied uint8 pictures [N, 1, 28, 28] are, as text and numbers."""
     stick = metrics.yardstick(data_name)
     features, logits = metrics.embed(stick.network, pictures)
+    own, real = len(labels.unique()), logits.shape[1]
+    require(own == real, f"--score: the generator has {own} classes, the pictures of {data_name} have {real}")
     seen = stick.network.head(stick.sample).argmax(1)  # the reference's classes, as the same network names them
     hits, spread = asked_for(logits, labels, logits.shape[1]), variety(features, labels, stick.sample, seen)
     obeyed, varied = sum(hits) / len(hits), sum(spread) / len(spread)

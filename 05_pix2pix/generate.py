@@ -25,8 +25,9 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from common import images, require
 from common.checkpoint import load_state, load_weights, write_atomically
+from common.data import endings_of_pictures, open_picture
 from common.images import to_float
-from common.pairs import load_pairs, open_picture
+from common.pairs import load_pairs
 from common.run import command_line, one_device
 from model import Generator
 from scores import compare, references, table
@@ -71,7 +72,7 @@ def read_own(path: Path, size: int, whole: bool) -> tuple[Tensor, str]:
     The generator halves a picture log2(size) times, so both sides have to be multiples of `size`. That is the middle square at
     the size of the training, or with `whole` the nearest multiples for the picture as it is.
     """
-    picture = open_picture(path.parent, path.name)
+    picture = open_picture(path, str(path))
     width, height = picture.size
     if whole:
         wide, high = (max(size, round(side / size) * size) for side in (width, height))
@@ -88,9 +89,7 @@ def own_pictures(paths: tuple[Path, ...]) -> list[Path]:
     for path in (given.expanduser() for given in paths):
         require(path.exists(), f"there is no picture or folder {path}")
         inside = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in Image.registered_extensions())
-            if path.is_dir()
-            else [path]
+            sorted(p for p in path.iterdir() if p.suffix.lower() in endings_of_pictures()) if path.is_dir() else [path]
         )
         require(bool(inside), f"no pictures in the folder {path}")
         found += inside

@@ -6,6 +6,8 @@ is there as much fine structure as in the truth? A blurred picture has a good L1
 Shape letters: N pictures, C channels, H = W = size. Pictures are rounded as they would be on disk.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
@@ -43,7 +45,7 @@ def references(train_truth: Tensor, truth: Tensor) -> dict[str, dict[str, float]
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     """Rows of numbers as text; `ratio` is the L1 over that of the mean predictor."""
-    base = rows["mean predictor"]["l1"]
+    base = rows["mean predictor"]["l1"] or math.nan  # 0 where all pictures are the same
     lines = [f"{'':<16} {'L1':>7} {'ratio':>6} {'PSNR':>6} {'SSIM':>6} {'detail':>7}"]
     for name, row in rows.items():
         lines.append(

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from common import images, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.data import read_picture
+from common.data import endings_of_pictures, read_picture
 from common.pairs import load_unpaired
 from common.run import command_line, one_device
 from model import Generator, check_size
@@ -83,7 +83,7 @@ def own_pictures(paths: tuple[Path, ...]) -> list[Path]:
         if path.is_file():
             found.append(path)
             continue
-        inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in Image.registered_extensions()]
+        inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in endings_of_pictures()]
         require(bool(inside), f"there are no pictures in the folder {path}")
         found += inside
     return found

@@ -172,7 +172,8 @@ def train(config: Config) -> Path:
     run = Run(config, fabric, CHAPTER, state | {f"schedule_{i}": schedule for i, schedule in enumerate(schedules)})
     notes = [f"{len(data_b):,} of {data_b.name}, no pairs", data_a.note, data_b.note]
     run.describe(replace(data_a, note="; ".join(filter(None, notes))), networks)
-    fixed_a, fixed_b = (to_float(examples(data)).to(fabric.device) for data in (data_a, data_b))
+    shown = min(8, len(data_a), len(data_b))  # so that a picture and its translation lie below each other
+    fixed_a, fixed_b = (to_float(examples(data, shown)).to(fabric.device) for data in (data_a, data_b))
     # Each kind in an order of its own, so that nothing ties one to the other.
     batches_a = batches(data_a, config.batch_size, 2 * config.seed, fabric, run.step)
     batches_b = batches(data_b, config.batch_size, 2 * config.seed + 1, fabric, run.step)

@@ -79,7 +79,9 @@ def load_generator(
 
 def slerp(first: Tensor, second: Tensor, t: float) -> Tensor:
     """Walk on the sphere from latent `first` (t = 0) to `second` (t = 1), both [D]: see chapter 01."""
-    omega = torch.arccos(torch.cosine_similarity(first, second, dim=0))
+    omega = torch.arccos(torch.cosine_similarity(first, second, dim=0).clamp(-1, 1))
+    if omega.sin() < 1e-3:  # parallel, as all latents of one number are: the straight line is the only way
+        return torch.lerp(first, second, t)
     return (torch.sin((1 - t) * omega) * first + torch.sin(t * omega) * second) / torch.sin(omega)
 
 
@@ -104,7 +106,8 @@ def attributes(draw: Drawing, latents: Tensor) -> tuple[Tensor, list[str]]:
     from common.classifier import embed
 
     network = metrics.yardstick("avatars").network
-    require(draw.resolution == network.size, f"attributes are told from faces of {network.size} pixels")
+    suits = draw.resolution == network.size and draw.generator.picture_channels == 3
+    require(suits, f"attributes are told from faces of {network.size} pixels in colour")
     _, logits = embed(network, images.to_uint8(draw(latents.flatten(0, -2))).cpu())
     return network.values(logits).unflatten(0, latents.shape[:-1]), list(load("avatars").classes)
 

@@ -200,6 +200,9 @@ def train(config: Config) -> Path:
     with in_turn(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, growth(config, 0).resolution, config.channels)
 
+    most = max(int(at(config.batch_sizes, size)) for size in resolutions(config.size))
+    require(most <= len(data), f"--batch-sizes: {most} is more than the {len(data):,} pictures of {data.name}")
+
     # Networks of the full size, their optimisers, and the averaged generator that is sampled from
     build = {
         "latent_dim": config.latent_dim, "size": config.size, "picture_channels": data.channels,
@@ -222,7 +225,9 @@ def train(config: Config) -> Path:
     run = Run(config, fabric, CHAPTER, state)
     run.describe(data, {"generator": generator, "critic": critic})
     if fabric.is_global_zero:
-        print(f"growth         {data.size}×{data.size} to {config.size}×{config.size}", flush=True)
+        last = growth(config, max(0, config.max_steps - 1)).resolution
+        more = f"; for {config.size}×{config.size} raise --max-steps" if last < config.size else ""
+        print(f"growth         {data.size}×{data.size} to {last}×{last}{more}", flush=True)
     shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels
     fixed_z = torch.randn(shown, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     now = growth(config, max(0, run.step - 1))

@@ -77,7 +77,7 @@ def noise_sheet(painter: Painter, styles: Tensor) -> Tensor:
     rows = [painter.draw(styles, which) for which in choices]
     draws = torch.stack([painter.draw(styles) for _ in range(32)])
     deviation = draws.std(0).mean(1, keepdim=True).expand_as(rows[0])
-    return torch.cat([*rows, 2 * deviation / deviation.max() - 1])
+    return torch.cat([*rows, 2 * deviation / deviation.max().clamp(min=1e-8) - 1])
 
 
 def walks(painter: Painter, seed: int, columns: int = 4, frames: int = 14) -> list[Tensor]:

@@ -70,7 +70,7 @@ def load_painter(
     generator = Generator(**{name: settings[name] for name in BUILD})
     load_state(generator, tensors, str(path))
     trained = settings["resolution"]
-    known = resolutions(trained)
+    known = [side for side in resolutions(trained) if side >= settings["start_size"]]
     require(resolution is None or resolution in known, f"--resolution must be one of {known}, not {resolution}")
     alpha = settings["alpha"] if resolution in (None, trained) else 1.0
     return Painter(generator.eval().requires_grad_(False).to(device), resolution or trained, alpha), settings

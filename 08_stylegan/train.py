@@ -225,6 +225,9 @@ def train(config: Config) -> Path:
     with in_turn(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, growing.resolution, config.channels)
 
+    most = max(stage.batch_size for stage in stages)
+    require(most <= len(data), f"--batch-sizes: {most} is more than the {len(data):,} pictures of {data.name}")
+
     # Networks of the full size, their optimisers, and the averaged generator that is sampled from
     build = {
         "size": config.size, "channels": data.channels, "latent_dim": config.latent_dim, "style_dim": config.style_dim,
@@ -309,7 +312,8 @@ def train(config: Config) -> Path:
             run.save()
 
     stage, alpha = growth(max(run.step - 1, 0), stages)
-    return run.finish(ema.module, build | {"data": config.data, "resolution": stage.resolution, "alpha": alpha})
+    drawn = {"data": config.data, "start_size": config.start_size, "resolution": stage.resolution, "alpha": alpha}
+    return run.finish(ema.module, build | drawn)
 
 
 if __name__ == "__main__":

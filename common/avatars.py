@@ -101,7 +101,7 @@ def draw(name: str, size: int, split: str, folder: Path) -> tuple[np.ndarray, np
     try:
         with np.load(file) as kept:  # plain arrays only: numpy refuses pickled objects by default
             return kept["images"], kept["labels"]
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
         pass  # not drawn yet, or cut off: draw
     seeds = [f"{split}-{number}" for number in range(NUMBER)]
     with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:  # spawn: torch has threads of its own
@@ -111,5 +111,5 @@ def draw(name: str, size: int, split: str, folder: Path) -> tuple[np.ndarray, np
     labels = np.array([attributes for _, attributes in faces], np.int64)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, images=images, labels=labels)
-    write_atomically(file, buffer.getvalue())
+    write_atomically(file, buffer.getvalue(), "GAN_DATA")
     return np.ascontiguousarray(images), labels

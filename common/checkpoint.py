@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from common import UserError, require
 
 
-def write_atomically(path: Path, content: bytes) -> Path:
+def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
     """Write `content` to `path`, or leave `path` as it was and raise `UserError` (no permission, no space)."""
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # two first runs may fill data/ at the same time
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:
@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: bytes) -> Path:
         with contextlib.suppress(OSError):  # the folder itself may be the problem, and is named below
             beside.unlink(missing_ok=True)
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some space there or choose another folder with --out"
+            f"cannot write {path}: {error.strerror or error}; free some space there or choose another folder with {remedy}"
         ) from error
     return path
 
@@ -89,6 +89,17 @@ def save_weights(path: Path, module: nn.Module, settings: Mapping[str, Any]) -> 
     return write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
+class StoredSettings(dict[str, Any]):
+    """The settings beside weights; those of an older version lack some, and then say so in one line."""
+
+    def __init__(self, settings: Mapping[str, Any], path: Path) -> None:
+        super().__init__(settings)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise UserError(f"{self.path} is of an older version of its chapter (it has no {name!r}): train again")
+
+
 def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings."""
     require(path.is_file(), f"there are no weights {path}; train first, or leave --weights away for the shipped ones")
@@ -100,4 +111,4 @@ def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], di
         raise UserError(f"{path} is cut off or is no safetensors file; train again or use another file") from error
     found = settings.get("chapter")
     require(chapter in (None, found), f"{path} belongs to {found or 'another program'}, not to {chapter}")
-    return tensors, settings
+    return tensors, StoredSettings(settings, path)

@@ -9,15 +9,18 @@ one is decoded by worker processes while the networks train.
 Shape letters: N pictures, C channels (1 grey or 3 colours), H = W = size.
 """
 
+import contextlib
 import difflib
 import gzip
 import itertools
 import os
+import posixpath
 import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,10 @@ STARTER = Path(__file__).parent / "starter"
 FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says otherwise
 FACE_SIZE = 64  # the same for faces, which are drawn or cut at the wanted size
 MEMORY_LIMIT = 2**30  # bytes: a folder that needs more as uint8 is decoded batch by batch
+# The kinds of files that are read. Pillow knows more, but hands some to other programs (EPS).
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000",
+)  # fmt: skip
 HIDDEN = re.compile(r"(^|/)(\.|__MACOSX(/|$))")  # what file managers and zips of macOS add to a folder
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -174,10 +181,10 @@ def _celeba(split: str, size: int | None) -> Pictures:
                 f"(unpacked) into {folder}; without a network use avatars"
             ) from error
     partition = dict(line.split() for line in needed[1].read_text().splitlines() if line.strip())
-    attributes, *rows = needed[2].read_text().splitlines()[1:]  # the first line counts the pictures
+    attributes, *rows = needed[2].read_text().splitlines()[1:] or [""]  # the first line counts the pictures
     number = {"train": "0", "valid": "1", "test": "2"}[split]
     chosen = [row.split() for row in rows if partition.get(row.split()[0] if row.strip() else "") == number]
-    require(bool(chosen), f"--data celeba: {needed[1]} names no picture of the {split} split")
+    require(bool(chosen), f"--data celeba: {needed[1]} and {needed[2]} name no picture of the {split} split")
     labels = torch.tensor([[int(value == "1") for value in values] for _, *values in chosen])
     files = PictureFiles(needed[0], tuple(name for name, *_ in chosen), size or FACE_SIZE, 3)
     return Pictures("celeba", _decoded(files), labels, tuple(attributes.split()))
@@ -214,13 +221,26 @@ def _resized(pictures: Pictures, size: int | None, channels: int | None) -> Pict
 # ------------------------------------------------------------------------------------------- your own pictures
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """`FORMATS`, but for those that an older Pillow lacks."""
+    Image.init()
+    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
+
+
+def endings_of_pictures() -> set[str]:
+    """The endings, such as ".png", of the kinds of files that are read as pictures."""
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+
+
 def open_picture(file: Any, name: str) -> Image.Image:
     """Decode one picture of any common format: upright, in RGB, at its own size; raises `UserError` that names it."""
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=_formats()) as opened:
             picture = ImageOps.exif_transpose(opened)  # cameras store "turn me" beside the pixels
-        if picture.mode.startswith("I"):  # 16 bits a pixel: keep the upper eight
-            picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
+        require(picture.mode not in ("I", "F"), "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits")
+        if picture.mode.startswith("I;16"):  # keep the upper eight bits
+            picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
         if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -250,23 +270,55 @@ class PictureFiles:
         return len(self.names), self.channels, self.size, self.size
 
     def __getitem__(self, indices: list[int]) -> Tensor:
-        if self.root.is_dir():
-            return torch.stack([self._decode(self.root / self.names[i], i) for i in indices])
-        with zipfile.ZipFile(self.root) as archive:  # opened anew: worker processes must not share one file position
-            return torch.stack([self._decode(archive.open(self.names[i]), i) for i in indices])
+        with files_of(self.root) as opened:
+            return torch.stack([self._decode(opened(self.names[i]), i) for i in indices])
 
     def _decode(self, file: Any, index: int) -> Tensor:
         return read_picture(file, str(self.root / self.names[index]), self.size, self.channels)
 
 
+@contextlib.contextmanager
+def _opened(root: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
+    """A zip, and the folder in it that encloses all the rest ("" if there is none). Raises `UserError`."""
+    try:
+        with zipfile.ZipFile(root) as archive:  # opened anew each time: worker processes must not share a file position
+            folders = [posixpath.dirname(name) for name in archive.namelist() if not HIDDEN.search(name)]
+            yield archive, posixpath.join(posixpath.commonpath(folders), "") if folders else ""
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"--data: cannot read {root} ({error}); make the zip anew, without a password") from error
+
+
+@contextlib.contextmanager
+def files_of(root: Path) -> Iterator[Callable[[str], Any]]:
+    """What opens a file of `listing` by its name. Raises `UserError` for a damaged or locked zip."""
+    if root.is_dir():
+        yield root.joinpath
+        return
+    with _opened(root) as (archive, within):
+        yield lambda name: archive.open(within + name)
+
+
+def listing(root: Path) -> tuple[list[str], set[str]]:
+    """The files below a folder or in a zip, sorted, with "/" between, without hidden ones; the folders directly below."""
+    found = []
+    if root.is_dir():
+        been = {os.path.realpath(root)}
+        for folder, folders, files in os.walk(root, followlinks=True):
+            here = Path(folder).relative_to(root)
+            found += [(here / name).as_posix() for name in files] + [(here / name).as_posix() + "/" for name in folders]
+            real = {os.path.realpath(Path(folder, name)): name for name in folders}
+            folders[:] = [name for path, name in real.items() if path not in been]  # a link may lead back
+            been |= real.keys()
+    else:
+        with _opened(root) as (archive, within):
+            found = [name.removeprefix(within) for name in archive.namelist() if name.startswith(within)]
+    found = sorted(name for name in found if name and not HIDDEN.search(name))
+    return [name for name in found if not name.endswith("/")], {name.split("/")[0] for name in found if "/" in name}
+
+
 def _load_files(root: Path, size: int, channels: int) -> Pictures:
     """The pictures below a folder or in a zip. If all lie in subfolders, the subfolders' names are their classes."""
-    if root.is_dir():
-        found = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-    else:
-        found = sorted(entry.filename for entry in zipfile.ZipFile(root).infolist() if not entry.is_dir())
-    found = [name for name in found if not HIDDEN.search(Path(name).as_posix())]
-    known = Image.registered_extensions()
+    (found, below), known = listing(root), endings_of_pictures()
     names = tuple(name for name in found if Path(name).suffix.lower() in known)
     endings = Counter(Path(name).suffix or "no ending" for name in found if Path(name).suffix.lower() not in known)
     others = ", ".join(f"{count} × {ending}" for ending, count in endings.items())
@@ -274,11 +326,10 @@ def _load_files(root: Path, size: int, channels: int) -> Pictures:
 
     folders = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in names]
     classes = tuple(sorted(set(folders))) if "" not in folders else ()
-    below = root.iterdir() if root.is_dir() else zipfile.Path(root).iterdir()
-    bare = {entry.name for entry in below if entry.is_dir() and not HIDDEN.search(entry.name)} - set(classes)
+    bare = ", ".join(sorted(below - set(classes)))
     require(
         not classes or not bare,
-        f"--data: no pictures in the subfolder {', '.join(sorted(bare))} of {root}: every subfolder is a class; fill it or take it away",
+        f"--data: no pictures in the subfolder {bare} of {root}: every subfolder is a class; fill it or take it away",
     )
     labels = torch.tensor([classes.index(folder) if classes else 0 for folder in folders])
     note = f"left out files that are no pictures by their ending: {others}" if others else ""
@@ -352,5 +403,8 @@ def batches(
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator().manual_seed(seed),  # else the loader draws from the random state just restored
     )
-    for images, labels in loader:
-        yield to_float(fabric.to_device(images)), fabric.to_device(labels)
+    try:
+        for images, labels in loader:
+            yield to_float(fabric.to_device(images)), fabric.to_device(labels)
+    except UserError as error:  # that of a worker process has its traceback in front
+        raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from None

@@ -10,11 +10,10 @@ Shape letters: N pictures, S = height = width.
 """
 
 import difflib
-import io
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from common import UserError, data, require, satellite
-from common.data import HIDDEN, PictureFiles, Pictures, batches, data_root
+from common.data import PictureFiles, Pictures, batches, data_root
 from common.images import to_float
 
 SIZE = 64  # pixels per side, unless --size says otherwise
@@ -161,12 +160,13 @@ class PairFiles(PictureFiles):
     """Pairs in a folder or zip that look like one uint8 tensor [N, 6, S, S]; a name is (side by side,) or (A, B)."""
 
     def __getitem__(self, indices: list[int]) -> Tensor:
-        return torch.stack([self._pair(self.names[i]) for i in indices])  # type: ignore[arg-type]
+        with data.files_of(self.root) as file:
+            return torch.stack([self._pair(self.names[i], file) for i in indices])  # type: ignore[arg-type]
 
-    def _pair(self, names: tuple[str, ...]) -> Tensor:
+    def _pair(self, names: tuple[str, ...], file: Callable[[str], Any]) -> Tensor:
         """uint8 [6, S, S]; raises `UserError` for what is broken, not side by side, or of two sizes."""
         shown = [str(self.root / name) for name in names]
-        opened = [open_picture(self.root, name) for name in names]
+        opened = [data.open_picture(file(name), path) for name, path in zip(names, shown, strict=True)]
         if len(names) == 1:
             w, h = opened[0].size
             require(w == 2 * h, f"--data: {shown[0]} is no pair side by side: not twice as wide as high, but {w}×{h}")
@@ -176,14 +176,6 @@ class PairFiles(PictureFiles):
         square = (self.size, self.size)
         halves = [np.asarray(ImageOps.fit(picture, square, Image.Resampling.LANCZOS)) for picture in opened]
         return torch.from_numpy(np.concatenate(halves, axis=2)).permute(2, 0, 1)
-
-
-def open_picture(root: Path, name: str) -> Image.Image:
-    """`data.open_picture` for a picture below a folder or in a zip. Raises `UserError` that names it."""
-    path = str(root / name)
-    if root.is_dir():
-        return data.open_picture(root / name, path)
-    return data.open_picture(io.BytesIO(zipfile.Path(root, name).read_bytes()), path)
 
 
 def _listing(name: str, kind: str, known: tuple[str, ...]) -> tuple[Path, list[str], str]:
@@ -199,12 +191,8 @@ def _listing(name: str, kind: str, known: tuple[str, ...]) -> tuple[Path, list[s
             without = kind == "pix2pix"  # pairs are asked for
             hint = f"{name} is a set {'without' if without else 'of'} pairs: that is chapter {'06' if without else '05'}'s; "
         raise UserError(f"--data: {hint}Known: {', '.join(everything)}, or a folder or zip")
-    if root.is_dir():
-        every = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    else:
-        every = [entry for entry in zipfile.ZipFile(root).namelist() if not entry.endswith("/")]
-    every = sorted(n for n in every if not HIDDEN.search(n))
-    names = [name for name in every if Path(name).suffix.lower() in Image.registered_extensions()]
+    every, _ = data.listing(root)
+    names = [name for name in every if Path(name).suffix.lower() in data.endings_of_pictures()]
     require(bool(names), f"--data: no pictures in {root}")
     others = {Path(name).suffix or "no ending" for name in every} - {Path(name).suffix for name in names}
     return root, names, f"left out files that are no pictures: {', '.join(sorted(others))}" if others else ""

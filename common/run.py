@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -74,7 +75,7 @@ class Settings:
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
     devices: int = 1  # processes on this machine, one for each GPU
     num_nodes: int = 1  # machines
-    precision: str = "auto"  # auto: bf16-mixed where the processor computes it natively, else 32-true
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"  # auto: bf16-mixed where it is native
     compile: bool = False  # hand the networks to torch.compile
 
     def __post_init__(self) -> None:
@@ -82,7 +83,6 @@ class Settings:
             require(
                 getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
             )
-        require(0 <= self.seed < 2**31, f"--seed must lie between 0 and {2**31 - 1}, not {self.seed}")
 
 
 def command_line(
@@ -102,14 +102,23 @@ def command_line(
             default = presets.get(known.preset)  # an unknown preset is reported by tyro below
             if known.resume:
                 default = _config_of(Path(known.resume), chapter, config)
-        result = function(tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,)))
+        parsed = tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,))
+        seed = getattr(parsed, "seed", 0)
+        require(0 <= seed < 2**31, f"--seed must lie between 0 and {2**31 - 1}, not {seed}")
+        result = function(parsed)
         if isinstance(result, Path) and (result / "metrics.json").exists():  # the folder of a finished training
             _read_aloud(result)
         _leave(0)
     except UserError as error:
         _stop(f"error: {error}", error.exit_code)
-    except torch.OutOfMemoryError:
-        _stop("error: the device is out of memory: lower --batch-size, --size or the width of the networks", 2)
+    except OSError as error:  # a path that may not be read or written, or is too long
+        if not error.filename:
+            raise
+        _stop(f"error: {error.filename}: {error.strerror}; use another path, or mend its permissions", 2)
+    except (RuntimeError, MemoryError) as error:  # on a GPU an OutOfMemoryError, on a CPU a plain RuntimeError
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        _stop("error: out of memory: lower the batch size, --size, --num or the width of the networks", 2)
     except KeyboardInterrupt:
         _stop("stopped before there was anything to save", 130)
 
@@ -119,6 +128,8 @@ def _config_of(path: Path, chapter: str, config: type[AnyConfig]) -> AnyConfig:
     saved = load_checkpoint(path, chapter)["config"]
     folder = path if path.is_dir() else path.parent
     known = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    missing = ", ".join(sorted(known - saved.keys()))
+    require(not missing, f"--resume: {path} is of an older version of this chapter (it has no {missing}): train anew")
     return config(**{key: value for key, value in saved.items() if key in known} | {"out": str(folder)})
 
 
@@ -258,6 +269,18 @@ def parameters(network: nn.Module) -> int:
 # ---------------------------------------------------------------------------------------------------- the run
 
 
+def _unused(folder: Path) -> Path:
+    """Create `folder`, or the same name with -2, -3, …, so that runs that begin in the same second have one each."""
+    name, number = folder.name, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = folder.with_name(f"{name}-{number}")
+
+
 class Run:
     """One training run: what it writes, when, and how it goes on after a stop. Only process 0 writes.
 
@@ -277,11 +300,12 @@ class Run:
         self._started = time.perf_counter()
         self._writer: SummaryWriter | None = None
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
+        source = Path(config.resume) if Path(config.resume).is_dir() else Path(config.resume).parent
+        own = bool(config.resume) and self.folder.resolve() == source.resolve()
+        taken = config.out and config.max_steps > 0 and not own and (self.folder / "last.ckpt").exists()
+        require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
         if config.resume:
             self._load(Path(config.resume))
-        elif config.max_steps > 0:
-            taken = (self.folder / "last.ckpt").exists()
-            require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
 
     def describe(self, data: Pictures, networks: Mapping[str, nn.Module]) -> None:
         """Print what is about to happen, and open the run folder."""
@@ -294,6 +318,8 @@ class Run:
             for name, network in networks.items():
                 print(f"{name:<14} {parameters(network):,} parameters")
             if self.step < self.config.max_steps:
+                if not self.config.out:
+                    self.folder = _unused(self.folder)
                 write_atomically(self.folder / "config.json", dumps(dataclasses.asdict(self.config), indent=1).encode())
                 self._writer = SummaryWriter(str(self.folder), purge_step=self.step + 1)
                 print(f"writing to {os.path.relpath(self.folder)}", flush=True)
@@ -322,7 +348,8 @@ class Run:
                 if self._stopping:
                     self._bar.close()
                     self._close()
-                    _stop(f"stopped at step {self.step}; go on with --resume {os.path.relpath(self.folder)}", 130)
+                    where = quote(os.path.relpath(self.folder))
+                    _stop(f"stopped at step {self.step}; go on with --resume {where}", 130)
         finally:
             self._bar.close()
             for number, handler in previous.items():
@@ -360,7 +387,8 @@ class Run:
     def looking(self) -> Iterator[None]:
         """What is computed in here has no gradients, and gives the random numbers back: looking must not change the run."""
         device = self.fabric.device
-        with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        others = [] if device.type == "cpu" else [device]
+        with torch.no_grad(), torch.random.fork_rng(others, device_type=device.type):
             yield
 
     def log(self, scalars: Mapping[str, Tensor | float]) -> None:
@@ -414,6 +442,8 @@ class Run:
             if name in settings and name not in FREE_WHEN_RESUMED and settings[name] != value
         ]
         require(not changed, f"{', '.join(changed)} cannot be changed by --resume: a run goes on with its own settings")
+        absent = ", ".join(sorted(self.state.keys() - content.keys()))
+        require(not absent, f"--resume: {path} is of an older version of this chapter (it has no {absent}): train anew")
         done, total = content["step"], self.config.max_steps
         require(done < total, f"{path} already stands at step {done}: give a --max-steps above that")
         for name, part in self.state.items():

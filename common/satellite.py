@@ -63,7 +63,7 @@ def tiles(size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(file) as kept:  # plain arrays only: numpy refuses pickled objects by default
             return kept["both"], kept["places"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # not cut yet, or the file was cut off: cut
     cut, pictures = pixels_cut(size), world()
     places = corners(is_land(pictures[1]), cut, split)
@@ -76,5 +76,5 @@ def tiles(size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
             both[i, 3 * side : 3 * side + 3] = np.asarray(tile).transpose(2, 0, 1)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, both=both, places=np.array(places, np.int64))
-    write_atomically(file, buffer.getvalue())
+    write_atomically(file, buffer.getvalue(), "GAN_DATA")
     return both, np.array(places, np.int64)

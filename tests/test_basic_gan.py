@@ -304,6 +304,8 @@ def test_slerp_stays_on_the_sphere_at_even_speed(chapter: Chapter) -> None:
     assert all(point.norm().item() == pytest.approx(10) for point in walk)
     angles = [torch.cosine_similarity(a, b, dim=0).item() for a, b in itertools.pairwise(walk)]
     assert max(angles) == pytest.approx(min(angles), abs=1e-9)
+    one, minus_two = torch.tensor([1.0]), torch.tensor([-2.0])  # of one number there is no arc
+    assert [generate.slerp(one, minus_two, t).item() for t in (0, 0.5, 1)] == [1, -0.5, -2]
 
 
 def test_shipped_weights_draw_every_digit(chapter: Chapter) -> None:

@@ -121,6 +121,30 @@ def test_a_kill_in_the_middle_of_saving_leaves_the_last_good_file(tmp_path: Path
         assert loaded["step"] >= (printed[-1] if printed else 1)
 
 
+def test_two_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> None:
+    """Two first runs fill data/ at the same time: whoever comes last wins, and nobody writes into the other's file."""
+    body = "import sys; from pathlib import Path; from common.checkpoint import write_atomically as write\n"
+    body += "for _ in range(60): write(Path(sys.argv[1]), sys.argv[2].encode() * 3_000_000)"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", body, str(tmp_path / "file"), letter], cwd=ROOT, stderr=subprocess.PIPE)
+        for letter in "ab"
+    ]
+    for writer in writers:
+        assert writer.communicate(timeout=120)[1] == b""
+    found = (tmp_path / "file").read_bytes()
+    assert found in (b"a" * 3_000_000, b"b" * 3_000_000)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_weights_of_an_older_version_say_so(tmp_path: Path) -> None:
+    path = checkpoint.save_weights(tmp_path / "old.safetensors", nn.Linear(3, 2), {"chapter": "01_basic_gan"})
+    _, settings = checkpoint.load_weights(path, "01_basic_gan")
+    with pytest.raises(
+        UserError, match=r"old\.safetensors is of an older version of its chapter \(it has no 'hidden'\)"
+    ):
+        settings["hidden"]
+
+
 def test_weights_carry_their_settings_and_nothing_else(tmp_path: Path) -> None:
     network = nn.Linear(3, 2)
     path = checkpoint.save_weights(tmp_path / "weights.safetensors", network, {"chapter": "01_basic_gan", "width": 3})

@@ -534,6 +534,7 @@ def test_labels_are_found_by_name_and_number(generate: ModuleType) -> None:
     assert [generate.find_label(text, list(data.DIGITS)) for text in ("0", "7")] == [0, 7]
     assert [generate.find_label(text, list(data.CLOTHES)) for text in ("Sneaker", "ankle boot", "7")] == [7, 9, 7]
     assert generate.find_label("7", ["7", "9"]) == 0  # a name goes before a number
+    assert [generate.find_label(text, ["a", "A"]) for text in ("a", "A")] == [0, 1]
     for text in ("12", "-1", "seven", "", "0.5"):
         with pytest.raises(UserError, match=r"the classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9$"):
             generate.find_label(text, list(data.DIGITS))
@@ -589,6 +590,8 @@ def test_shipped_weights_draw_what_is_asked_for(chapter: Chapter) -> None:
     _, numbers = scores.class_report(fake, labels, "mnist-10k")
     assert numbers["asked_for"] >= 0.97 and min(numbers["asked_for_by_class"]) >= 0.9
     assert 0.8 <= numbers["variety"] <= 1.1
+    with pytest.raises(UserError, match="the generator has 7 classes, the pictures of mnist-10k have 10"):
+        scores.class_report(fake, labels % 7, "mnist-10k")
 
 
 # ------------------------------------------------------------------------------------------------------- the line

@@ -504,6 +504,8 @@ def test_own_folders_of_different_length_train_and_translate(script: Script, tmp
     )
     assert code == 0, errors
     assert "5 pictures" in printed and "3 of" in printed
+    sheet = Image.open(tmp_path / "run" / "samples" / "step_000002.png")
+    assert sheet.size == (3 * 18 + 2, 6 * 18 + 2)  # as many as the shorter side has, each above its translation
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, errors = script(GENERATE, "--weights", weights, "--out", tmp_path / "made")
     assert code == 0, errors

@@ -1,6 +1,7 @@
 """Data sets, folders and zips of pictures, and the order of the batches."""
 
 import hashlib
+import itertools
 import pickle
 import random
 import shutil
@@ -131,6 +132,12 @@ def test_celeba_that_exceeds_the_memory_is_decoded_batch_by_batch(
     assert torch.equal(data.load("celeba", size=16).all(), whole)
 
 
+def test_celeba_without_a_line_is_explained(celeba: Path) -> None:
+    (celeba / "list_attr_celeba.txt").write_text("")
+    with pytest.raises(UserError, match=r"list_attr_celeba\.txt name no picture of the train split"):
+        data.load("celeba", size=8)
+
+
 def test_celeba_that_is_not_there_names_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("quota exceeded")
@@ -157,6 +164,16 @@ def test_faces_are_drawn_once_and_kept(name: str, tmp_path: Path, monkeypatch: p
     assert torch.equal(data.load(name, size=16).all(), first.all()) and file.stat().st_mtime_ns == drawn
     file.write_bytes(file.read_bytes()[:100])  # a file that was cut off is drawn again
     assert torch.equal(data.load(name, size=16).all(), first.all())
+
+
+def test_a_data_folder_that_cannot_be_written_names_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("GAN_DATA", str(tmp_path / "file"))
+    monkeypatch.setattr(avatars, "NUMBER", 4)
+    with pytest.raises(UserError, match=r"cannot write .* choose another folder with GAN_DATA"):
+        data.load("avatars", size=8)
 
 
 def test_a_face_has_its_attributes_at_every_size_and_no_split_shares_one() -> None:
@@ -236,6 +253,25 @@ def test_every_common_kind_of_picture_is_read(tmp_path: Path) -> None:
     assert grey.images.shape == (8, 1, 16, 16)
 
 
+@pytest.mark.parametrize(("mode", "kind"), [("I", np.int32), ("F", np.float32)])
+def test_numbers_of_32_bits_are_refused(tmp_path: Path, mode: str, kind: type) -> None:
+    """Some programs store 0 to 255 in them, some 0 to 1, some 0 to 65,535: whatever is assumed, somebody gets black pictures."""
+    Image.fromarray(np.full((20, 20), 200, kind)).save(tmp_path / "depth.tiff")
+    assert Image.open(tmp_path / "depth.tiff").mode == mode
+    with pytest.raises(UserError, match=r"depth\.tiff \(32 bits a pixel.*save it with 8 or 16 bits"):
+        data.load(str(tmp_path))
+
+
+def test_programs_are_no_pictures(tmp_path: Path) -> None:
+    """Pillow would hand an EPS file to Ghostscript, which runs it: not by its name, and not under another one."""
+    save(tmp_path / "a.png")
+    save(tmp_path / "program.eps")
+    assert data.load(str(tmp_path)).note.endswith("1 × .eps")
+    (tmp_path / "program.eps").rename(tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"cannot read the picture .*b\.png"):
+        data.load(str(tmp_path))
+
+
 def test_cameras_that_turn_pictures_are_obeyed(tmp_path: Path) -> None:
     picture = Image.new("RGB", (20, 20))
     picture.paste((255, 255, 255), (0, 0, 20, 10))  # white above
@@ -260,6 +296,76 @@ def test_subfolders_are_classes_and_a_zip_equals_its_folder(tmp_path: Path) -> N
     assert from_folder.classes == from_zip.classes == ("cats", "dogs")
     assert from_folder.labels.tolist() == from_zip.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert torch.equal(from_folder.images, from_zip.images)  # type: ignore[arg-type]
+
+
+def test_a_zip_made_from_a_folder_equals_the_folder(tmp_path: Path) -> None:
+    """Its names all begin with the folder's, which is no class."""
+    for i in range(2):
+        save(tmp_path / "pets" / "cats" / f"{i}.png", colour=(i, 0, 0))
+        save(tmp_path / "pets" / "dogs" / f"{i}.png", colour=(0, i, 0))
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:  # as macOS does, with entries for the folders
+        for path in sorted((tmp_path / "pets").rglob("*")):
+            archive.write(path, path.relative_to(tmp_path))
+        archive.writestr("__MACOSX/pets/._cats", b"not a picture")
+    folder, whole = data.load(str(tmp_path / "pets"), size=8), data.load(str(tmp_path / "pets.zip"), size=8)
+    assert whole.classes == ("cats", "dogs") and whole.labels.tolist() == folder.labels.tolist()
+    assert torch.equal(folder.images, whole.images)  # type: ignore[arg-type]
+    with zipfile.ZipFile(tmp_path / "pets.zip", "a") as archive:
+        archive.writestr("pets/birds/", b"")
+    with pytest.raises(UserError, match="no pictures in the subfolder birds"):
+        data.load(str(tmp_path / "pets.zip"))
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    for name in ("cats", "dogs"):
+        save(tmp_path / "elsewhere" / name / "0.png")
+    (tmp_path / "pets").mkdir()
+    for name in ("cats", "dogs"):
+        (tmp_path / "pets" / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "elsewhere" / "cats" / "again").symlink_to(tmp_path / "pets")  # a way back to where it came from
+    pictures = data.load(str(tmp_path / "pets"))
+    assert (len(pictures), pictures.classes) == (2, ("cats", "dogs"))
+
+
+def test_a_damaged_or_locked_zip_gets_one_line(tmp_path: Path) -> None:
+    save(tmp_path / "pets" / "0.png", size=(60, 60))
+    whole = Path(shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path / "pets")).read_bytes()
+    locked = bytearray(whole)
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the bit that says "encrypted", in both places
+        locked[whole.rindex(header) + flags] |= 1
+    damaged = bytearray(whole)
+    damaged[whole.rindex(b"PK\x01\x02")] = 0
+    for content, reason in ((locked, "encrypted"), (damaged, "Bad magic number")):
+        (tmp_path / "pets.zip").write_bytes(content)
+        with pytest.raises(
+            UserError, match=f"cannot read .*pets.zip .*{reason}.*make the zip anew, without a password"
+        ):
+            data.load(str(tmp_path / "pets.zip"))
+
+
+def test_a_zip_is_opened_once_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening reads the names of all its files, which for 200,000 takes longer than a batch of pictures."""
+    for i in range(12):
+        save(tmp_path / "pets" / f"{i:02d}.png")
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path / "pets")
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 100)
+    lazy, opened, real = data.load(archive, size=8), [], zipfile.ZipFile
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *arguments: opened.append(1) or real(*arguments))
+    assert lazy.images[list(range(12))].shape == (12, 3, 8, 8)
+    assert len(opened) == 1
+
+
+def test_a_picture_that_breaks_later_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large sets are decoded by worker processes, whose errors arrive with a traceback in front."""
+    for i in range(8):
+        save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 100)
+    lazy = data.load(str(tmp_path), size=8)
+    (tmp_path / "5.png").write_text("no picture any more")
+    with pytest.raises(UserError) as caught:
+        list(itertools.islice(data.batches(lazy, 4, seed=0, fabric=CPU), 2))
+    assert str(caught.value).startswith("cannot read the picture ") and "5.png" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_set_that_exceeds_the_memory_is_decoded_batch_by_batch(

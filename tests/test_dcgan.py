@@ -423,3 +423,8 @@ def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, scrip
     assert (tmp_path / "glasses.png").exists()
     code, _, errors = script("02_dcgan/generate.py", "--attribute", "wings", "--out", tmp_path)
     assert code == 2 and "--attribute must be one of glasses, beard" in errors
+    grey = ["--data", "avatars", "--size", 64, "--channels", 1]
+    assert script(TRAIN, *SMALL, *grey, "--max-steps", 1, "--out", tmp_path / "grey")[0] == 0
+    weights = tmp_path / "grey" / "weights.safetensors"
+    code, _, errors = script("02_dcgan/generate.py", "--weights", weights, "--attribute", "glasses", "--out", tmp_path)
+    assert code == 2 and "--attribute needs colour faces of 64 pixels" in errors

@@ -230,6 +230,11 @@ def test_folders_a_and_b_are_paired_by_name_and_not_by_order(tmp_path: Path) -> 
         for path in [*tmp_path.glob("A/*.png"), *tmp_path.glob("B/*")]:
             archive.write(path, path.relative_to(tmp_path).as_posix()) if path.stem != "1" else None
     assert torch.equal(pairs.load_pairs(str(tmp_path / "own.zip"), 16).images, found.images[[0, 2]])  # type: ignore[index, arg-type]
+    with zipfile.ZipFile(tmp_path / "folder.zip", "w") as archive:  # made from the folder, whose name encloses all
+        for path in tmp_path.glob("[ABt]*/**/*.*"):
+            archive.write(path, "own/" + path.relative_to(tmp_path).as_posix())
+    assert torch.equal(pairs.load_pairs(str(tmp_path / "folder.zip"), 16).images, found.images)  # type: ignore[arg-type]
+    assert len(pairs.load_pairs(str(tmp_path / "folder.zip"), 16, "test")) == 1
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16", "1"])

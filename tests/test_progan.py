@@ -10,7 +10,7 @@ import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -509,7 +509,12 @@ def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> 
         Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
     flags = [*SMALL, "--data", tmp_path, "--max-steps", 4]
     code, printed, errors = script(TRAIN, *flags, "--out", tmp_path / "run")
-    assert code == 0 and "10 pictures, 3×4×4" in printed and "4×4 to 16×16" in printed, errors
+    assert code == 0 and "10 pictures, 3×4×4" in printed and "4×4 to 16×16\n" in printed, errors
+
+
+def test_a_run_too_short_for_its_size_says_so(script: Script, tmp_path: Path) -> None:
+    code, printed, errors = script(TRAIN, *SMALL, "--max-steps", 6, "--out", tmp_path)
+    assert code == 0 and "4×4 to 8×8; for 16×16 raise --max-steps" in printed, errors
 
 
 @pytest.mark.parametrize(
@@ -528,6 +533,7 @@ def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> 
         (["--max-steps", -1], "--max-steps must not be negative"),
         (["--compile"], "--compile cannot differentiate twice"),
         (["--data", "avatar"], "did you mean avatars?"),
+        (["--batch-sizes", 4, 8, 16, 12_000], "--batch-sizes: 12000 is more than the 10,000 pictures of mnist-10k"),
     ],
 )
 def test_wrong_input_gets_one_line(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:
@@ -643,6 +649,14 @@ def test_the_score_sees_blur_at_the_fine_levels_first(swd: ModuleType) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- generate
+
+
+@pytest.mark.parametrize(("side", "channels"), [(32, 3), (64, 1)])
+def test_attributes_are_told_from_coloured_faces_of_one_size(chapter: Chapter, side: int, channels: int) -> None:
+    generate = chapter("07_progan", "generate")
+    drawing = SimpleNamespace(resolution=side, generator=SimpleNamespace(picture_channels=channels))
+    with pytest.raises(UserError, match="attributes are told from faces of 64 pixels in colour"):
+        generate.attributes(drawing, torch.zeros(2, 8))
 
 
 def test_a_straight_walk_and_the_count_of_what_changes(chapter: Chapter) -> None:

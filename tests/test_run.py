@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
@@ -94,12 +95,12 @@ def test_the_paper_preset_trains_and_flags_override_it(script: Script, tmp_path:
         (["--log-every", 0], "--log-every must be at least 1"),
         (["--latent-dim", 0], "--latent-dim must be at least 1"),
         (["--seed", -1], "--seed must lie between"),
+        (["--data", "x" * 300], "File name too long; use another path"),
         (["--generator-hidden", 16, 0], "hidden widths"),
         (["--size", 1], "--size must be at least 4"),
         (["--channels", 2], "--channels must be 1"),
         (["--devices", 0], "--devices must be at least 1"),
         (["--accelerator", "abacus"], "--accelerator"),
-        (["--precision", "12"], "--precision"),
         (["--resume", "/no/such/run"], "there is no checkpoint"),
     ],
 )
@@ -114,7 +115,8 @@ def test_wrong_input_gets_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--batch-size", "many"], ["--preset", "papre"], ["--los", "saturating", "--nonsense"]]
+    "arguments",
+    [["--batch-size", "many"], ["--preset", "papre"], ["--precision", "12"], ["--los", "saturating", "--nonsense"]],
 )
 def test_a_mistyped_flag_is_named(script: Script, arguments: list[object]) -> None:
     code, printed, errors = script(TRAIN, *arguments)
@@ -181,6 +183,36 @@ def test_a_run_is_not_overwritten_and_strangers_are_not_resumed(script: Script, 
     assert code == 2 and "belongs to 08_stylegan, not to 01_basic_gan" in errors
 
 
+def test_going_on_elsewhere_does_not_overwrite_the_run_that_is_there(script: Script, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / name)[0] == 0
+    before = (tmp_path / "b" / "last.ckpt").read_bytes()
+    code, _, errors = script(TRAIN, "--resume", tmp_path / "a", "--out", tmp_path / "b", "--max-steps", 4)
+    assert code == 2 and f"{tmp_path / 'b'} holds a run" in errors
+    assert (tmp_path / "b" / "last.ckpt").read_bytes() == before
+    assert script(TRAIN, "--resume", tmp_path / "a", "--out", tmp_path / "c", "--max-steps", 4)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["latent_dim", "opt_g"])
+def test_a_checkpoint_of_an_older_version_is_refused(script: Script, tmp_path: Path, name: str) -> None:
+    assert script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path)[0] == 0
+    content = checkpoint.load_checkpoint(tmp_path, "01_basic_gan")
+    (content["config"] if name == "latent_dim" else content).pop(name)
+    torch.save(content, tmp_path / "last.ckpt")
+    code, _, errors = script(TRAIN, "--resume", tmp_path, "--max-steps", 4)
+    assert code == 2 and f"is of an older version of this chapter (it has no {name}): train anew" in errors
+
+
+def test_runs_of_the_same_second_have_a_folder_each(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(time, "strftime", lambda _: "now")
+    for _ in range(3):
+        assert script(TRAIN, *SMALL, "--max-steps", 1)[0] == 0
+    assert {path.name for path in (tmp_path / "runs" / "01_basic_gan").iterdir()} == {"now", "now-2", "now-3"}
+
+
 def test_resume_takes_the_settings_of_the_run_also_where_it_was_moved(script: Script, tmp_path: Path) -> None:
     out, moved = tmp_path / "run", tmp_path / "moved"
     assert script(TRAIN, *SMALL, "--max-steps", 3, "--lr-g", 0.01, "--out", out)[0] == 0
@@ -221,13 +253,15 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_causes(script: Script, t
 
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path: Path, polite: signal.Signals) -> None:
-    out = tmp_path / "run"
+    out = tmp_path / "a run"
     process = start(TRAIN, *SMALL, "--max-steps", 10**6, "--sample-every", 20, "--save-every", 10**5, "--out", out)
     wait_for(lambda: (out / "samples" / "step_000020.png").exists())
     process.send_signal(polite)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with --resume" in errors.splitlines()[-1] and "Traceback" not in errors
+    step, where = errors.splitlines()[-1].split("; go on with --resume ")
+    assert step.startswith("stopped at step") and "Traceback" not in errors
+    assert [os.path.relpath(out)] == shlex.split(where)  # as a shell takes it
     assert checkpoint.load_checkpoint(out, "01_basic_gan")["step"] >= 20
 
 
@@ -363,11 +397,19 @@ def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
         (["--score", "--num", 10], "--num must be at least 1,000"),
         (["--score", "--num", 20000], "--num must be at most 10,000"),
         (["--out", "/proc/nowhere"], "cannot write"),
+        (["--seed", 10**20], "--seed must lie between"),
+        (["--num", 10**13], "out of memory: lower the batch size"),
     ],
 )
 def test_generate_explains_wrong_input(script: Script, arguments: list[object], expected: str) -> None:
     code, _, errors = script("01_basic_gan/generate.py", *arguments)
     assert code == 2 and expected in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize("flag", ["--lr-g", "--lr-d", "--unroll-lr"])
+def test_ring_explains_wrong_input(script: Script, tmp_path: Path, flag: str) -> None:
+    code, _, errors = script("01_basic_gan/ring.py", flag, -1, "--out", tmp_path / "ring.gif")
+    assert code == 2 and f"{flag} must be above 0" in errors
 
 
 def test_ring_writes_its_animation(script: Script, tmp_path: Path) -> None:

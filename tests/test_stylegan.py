@@ -645,6 +645,10 @@ def test_own_pictures_and_samples_of_the_full_size(script: Script, tmp_path: Pat
         (["--max-steps", -1], "--max-steps must not be negative"),
         (["--fade-images", 0, "--last-images", 0], "no step"),
         (["--data", "avatar"], "did you mean avatars?"),
+        (
+            ["--batch-sizes", 4, 8, 16, 12_000, "--last-images", 24_000],
+            "--batch-sizes: 12000 is more than the 10,000 pictures",
+        ),
     ],
 )
 def test_wrong_input_gets_one_line(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:
@@ -739,8 +743,9 @@ def test_psi_may_leave_the_range_and_resolution_may_not(script: Script, tmp_path
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, _ = script(GENERATE, "--weights", weights, "--num", 2, "--psi", psi, "--out", tmp_path)
     assert code == 0
-    code, _, errors = script(GENERATE, "--weights", weights, "--resolution", 16, "--out", tmp_path)
-    assert code == 2 and "--resolution must be one of [4, 8], not 16" in errors  # 16×16 had not been reached
+    for side in (4, 16):  # training began at 8×8, and did not reach 16×16
+        code, _, errors = script(GENERATE, "--weights", weights, "--resolution", side, "--out", tmp_path)
+        assert code == 2 and f"--resolution must be one of [8], not {side}" in errors
     code, _, errors = script(GENERATE, "--weights", weights, "--swap-table", "--out", tmp_path)
     assert code == 2 and "need a generator of --data avatars" in errors
 
