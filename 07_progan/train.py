@@ -225,7 +225,7 @@ def train(config: Config) -> Path:
     run = Run(config, fabric, CHAPTER, state)
     run.describe(data, {"generator": generator, "critic": critic})
     if fabric.is_global_zero:
-        last = growth(config, max(0, config.max_steps - 1)).resolution
+        last = growth(config, config.max_steps - 1).resolution if config.max_steps else config.size
         more = f"; for {config.size}×{config.size} raise --max-steps" if last < config.size else ""
         print(f"growth         {data.size}×{data.size} to {last}×{last}{more}", flush=True)
     shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels

@@ -505,16 +505,13 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
 
 
 def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
     for i in range(10):
-        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
-    flags = [*SMALL, "--data", tmp_path, "--max-steps", 4]
-    code, printed, errors = script(TRAIN, *flags, "--out", tmp_path / "run")
-    assert code == 0 and "10 pictures, 3×4×4" in printed and "4×4 to 16×16\n" in printed, errors
-
-
-def test_a_run_too_short_for_its_size_says_so(script: Script, tmp_path: Path) -> None:
-    code, printed, errors = script(TRAIN, *SMALL, "--max-steps", 6, "--out", tmp_path)
-    assert code == 0 and "4×4 to 8×8; for 16×16 raise --max-steps" in printed, errors
+        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / "own" / f"{i}.jpg")
+    for steps, reached in ((9, "4×4 to 16×16\n"), (4, "4×4 to 8×8; for 16×16 raise --max-steps")):
+        flags = [*SMALL, "--data", tmp_path / "own", "--max-steps", steps]
+        code, printed, errors = script(TRAIN, *flags, "--out", tmp_path / str(steps))
+        assert code == 0 and "10 pictures, 3×4×4" in printed and reached in printed, errors
 
 
 @pytest.mark.parametrize(
