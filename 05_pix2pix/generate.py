@@ -25,7 +25,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from common import images, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.data import endings_of_pictures, open_picture
+from common.data import open_picture, own_pictures
 from common.images import to_float
 from common.pairs import load_pairs
 from common.run import command_line, one_device
@@ -81,19 +81,6 @@ def read_own(path: Path, size: int, whole: bool) -> tuple[Tensor, str]:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
         done = f"its middle {min(width, height)}×{min(width, height)} resized to {size}×{size}"
     return pil_to_tensor(picture), f"{path}: {width}×{height}, {done}"
-
-
-def own_pictures(paths: tuple[Path, ...]) -> list[Path]:
-    """The pictures that were named, and all those in the folders that were named. Raises `UserError` if one is not there."""
-    found = []
-    for path in (given.expanduser() for given in paths):
-        require(path.exists(), f"there is no picture or folder {path}")
-        inside = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in endings_of_pictures()) if path.is_dir() else [path]
-        )
-        require(bool(inside), f"no pictures in the folder {path}")
-        found += inside
-    return found
 
 
 def flight(generator: Generator, sides: tuple[int, int], size: int, column: int, frames: int) -> list[Tensor]:

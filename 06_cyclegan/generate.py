@@ -24,7 +24,7 @@ from torch import Tensor
 
 from common import images, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.data import endings_of_pictures, read_picture
+from common.data import own_pictures, read_picture
 from common.pairs import load_unpaired
 from common.run import command_line, one_device
 from model import Generator, check_size
@@ -73,20 +73,6 @@ def fade(first: Tensor, second: Tensor, steps: int = 6, hold: int = 5) -> list[T
     """Frames that hold the first pictures [N, C, H, W], fade to the second, hold those, and fade back."""
     shares = [i / steps for i in range(1, steps)]
     return [torch.lerp(first, second, t) for t in [0.0] * hold + shares + [1.0] * hold + shares[::-1]]
-
-
-def own_pictures(paths: tuple[Path, ...]) -> list[Path]:
-    """The files that the paths name; a folder stands for the pictures in it. Raises `UserError`."""
-    found: list[Path] = []
-    for path in (given.expanduser() for given in paths):
-        require(path.exists(), f"there is no picture or folder {path}")
-        if path.is_file():
-            found.append(path)
-            continue
-        inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in endings_of_pictures()]
-        require(bool(inside), f"there are no pictures in the folder {path}")
-        found += inside
-    return found
 
 
 def read_own(path: Path, size: int, channels: int) -> tuple[Tensor, str]:

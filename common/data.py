@@ -18,7 +18,7 @@ import posixpath
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -231,6 +231,20 @@ def _formats() -> tuple[str, ...]:
 def endings_of_pictures() -> set[str]:
     """The endings, such as ".png", of the kinds of files that are read as pictures."""
     return {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
+
+
+def own_pictures(paths: Iterable[Path]) -> list[Path]:
+    """The files that the paths name; a folder stands for all pictures below it. Raises `UserError`."""
+    found: list[Path] = []
+    for path in (given.expanduser() for given in paths):
+        require(path.exists(), f"there is no picture or folder {path}")
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [path / name for name in listing(path)[0] if Path(name).suffix.lower() in endings_of_pictures()]
+        require(bool(inside), f"there are no pictures in the folder {path}")
+        found += inside
+    return list(dict.fromkeys(found))  # a folder and one below it may both be named
 
 
 def open_picture(file: Any, name: str) -> Image.Image:

@@ -103,6 +103,9 @@ def command_line(
             if known.resume:
                 default = _config_of(Path(known.resume), chapter, config)
         parsed = tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,))
+        for name, value in vars(parsed).items():
+            if isinstance(value, Path):
+                setattr(parsed, name, value.expanduser())  # no shell does so in --out=~/pictures
         seed = getattr(parsed, "seed", 0)
         require(0 <= seed < 2**31, f"--seed must lie between 0 and {2**31 - 1}, not {seed}")
         result = function(parsed)
@@ -116,6 +119,10 @@ def command_line(
             raise
         _stop(f"error: {error.filename}: {error.strerror}; use another path, or mend its permissions", 2)
     except (RuntimeError, MemoryError) as error:  # on a GPU an OutOfMemoryError, on a CPU a plain RuntimeError
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            _stop(f"error: --compile fails on this machine ({str(error).splitlines()[0][:120]}): leave it away", 2)
+        if "home directory" in str(error):  # of ~name
+            _stop("error: a path begins with ~ and a user whom this machine does not know: write it out", 2)
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         _stop("error: out of memory: lower the batch size, --size, --num or the width of the networks", 2)

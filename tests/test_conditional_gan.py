@@ -635,3 +635,5 @@ def test_line_runs_as_a_script(script: Script, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "auxiliary.png").size == (400, 240)
     code, _, errors = script(f"{FOLDER}/line.py", "--steps", 0)
     assert code == 2 and "--steps must be at least 1" in errors
+    code, _, errors = script(f"{FOLDER}/line.py", "--lr", -1)
+    assert code == 2 and "--lr must be above 0" in errors

@@ -490,7 +490,10 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
     folder.mkdir()
     Image.effect_noise((300, 200), 60).save(folder / "grey.jpg")
     Image.new("RGBA", (50, 90), (20, 40, 90, 128)).save(folder / "glass.png")
-    Image.new("CMYK", (64, 64)).save(folder / "glass.tif")
+    (folder / "below").mkdir()
+    Image.new("CMYK", (64, 64)).save(folder / "below" / "glass.tif")
+    (folder / "._grey.jpg").write_bytes(b"what macOS writes beside a picture")
+    (folder / "notes.txt").write_text("no picture")
     code, printed, errors = script(GENERATE, folder, "--out", tmp_path / "out")
     assert code == 0, errors
     assert "grey.jpg: 300×200, its middle 200×200 resized to 64×64" in printed
@@ -507,10 +510,24 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
     assert Image.open(tmp_path / "out" / "grey_translated.png").size == (320, 192)
 
 
-def test_a_path_may_begin_at_home(generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_may_begin_at_home(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert generate.own_pictures((Path("~/photo.png"),)) == [tmp_path / "photo.png"]
+    code, _, errors = script(GENERATE, "~/photo.png", "--out=~/made")
+    assert code == 0, errors
+    assert (tmp_path / "made" / "photo_translated.png").exists()
+    for flag in ("--out=~nobody-is-called-so/made", "--data=~nobody-is-called-so/pictures"):
+        code, _, errors = script(GENERATE, "--score", flag)
+        assert (
+            code == 2
+            and errors == "error: a path begins with ~ and a user whom this machine does not know: write it out\n"
+        )
+
+
+def test_the_table_of_pictures_that_are_all_the_same(chapter: Chapter) -> None:
+    row = {"l1": 0.25, "psnr": 12.0, "ssim": 0.5, "detail": 0.1}
+    printed = chapter(FOLDER, "scores").table({"pix2pix": row, "mean predictor": row | {"l1": 0.0}})
+    assert printed.splitlines()[1].split()[:3] == ["pix2pix", "0.2500", "nan"]  # no ratio to nothing, and no error
 
 
 def test_the_same_seed_draws_the_same_noise(generate: ModuleType) -> None:

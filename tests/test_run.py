@@ -8,8 +8,10 @@ import shlex
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -357,9 +359,30 @@ def test_two_machines_equal_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "two").glob("events*"))) == 1  # only the first process of the first machine writes
 
 
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="--compile needs a C++ compiler")
 def test_compiled_networks_train(script: Script, tmp_path: Path) -> None:
     code, _, errors = script(TRAIN, *SMALL, "--compile", "--max-steps", 2, "--out", tmp_path / "run")
     assert code == 0, errors
+
+
+def test_compile_on_a_machine_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+    @dataclass
+    class Nothing:
+        pass
+
+    def training(_: Nothing) -> None:  # what `CXX=/no/such/compiler python 01_basic_gan/train.py --compile` raises
+        raise InductorError(InvalidCxxCompiler(), None)
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit) as stop:
+        run.command_line(training, Nothing)
+    errors = capsys.readouterr().err
+    assert stop.value.code == 2 and len(errors.splitlines()) == 1
+    assert errors.startswith("error: --compile fails on this machine (InvalidCxxCompiler") and "leave it away" in errors
 
 
 def test_bf16_runs_and_is_chosen_only_where_it_is_native(script: Script, tmp_path: Path) -> None:
