@@ -83,7 +83,7 @@ def main(config: Config) -> None:
     generator.to(device)
     rng = torch.Generator().manual_seed(config.seed)
     z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
-    fake = torch.cat([generator(part) for part in z.split(1000)])[:num]
+    fake = torch.cat([generator(part) for part in z.split(100)])[:num]
     written = [images.save_picture(images.grid(fake[:64], scale=2), config.out / "grid.png")]
 
     if config.interpolate:

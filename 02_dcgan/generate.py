@@ -107,7 +107,7 @@ def add_attribute(
     require(suits, "--attribute needs colour faces of 64 pixels, which the classifier was trained on")
 
     def draw(z: Tensor) -> tuple[Tensor, Tensor]:
-        fake = torch.cat([generator(part) for part in z.split(500)]).cpu()
+        fake = torch.cat([generator(part) for part in z.split(50)]).cpu()
         _, logits = embed(stick.network, images.to_uint8(fake))
         return fake, stick.network.values(logits)[:, names.index(name)] == 1
 
@@ -135,7 +135,7 @@ def main(config: Config) -> None:
     generator.to(device)
     rng = torch.Generator().manual_seed(config.seed)
     z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
-    fake = torch.cat([generator(part) for part in z.split(500)])[:num]
+    fake = torch.cat([generator(part) for part in z.split(50)])[:num]
     written = [images.save_picture(images.grid(fake[:64]), config.out / "grid.png")]
 
     if config.interpolate:

@@ -98,7 +98,7 @@ def main(config: Config) -> None:
         return draw_latents(n, generator.latent_dim, config.truncation, rng).to(device)
 
     def draw(z: Tensor, labels: Tensor) -> Tensor:
-        return torch.cat([generator(*part) for part in zip(z.split(1000), labels.to(device).split(1000), strict=True)])
+        return torch.cat([generator(*part) for part in zip(z.split(100), labels.to(device).split(100), strict=True)])
 
     if config.label is None:
         num = 10 * classes if scoring or config.num is None else config.num

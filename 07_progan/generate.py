@@ -58,7 +58,7 @@ class Drawing(torch.nn.Module):
         self.generator, self.resolution, self.alpha = generator, resolution, alpha
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.cat([self.generator(part, self.resolution, self.alpha) for part in z.split(250)])
+        return torch.cat([self.generator(part, self.resolution, self.alpha) for part in z.split(50)])
 
 
 def load_generator(

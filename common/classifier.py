@@ -82,8 +82,8 @@ class Config:
 
 @torch.no_grad()
 def embed(network: Classifier, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """uint8 [N, C, size, size] -> features [N, 64] and logits, 500 pictures at a time."""
-    parts = [network(to_float(chunk)) for chunk in pictures.split(500)]
+    """uint8 [N, C, size, size] -> features [N, 64] and logits. Few at a time: blocks of memory that are small are used again."""
+    parts = [network(to_float(chunk)) for chunk in pictures.split(25)]
     return torch.cat([features for features, _ in parts]), torch.cat([logits for _, logits in parts])
 
 

@@ -6,11 +6,14 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import tyro
 from PIL import Image
 
+from common import UserError
 from tests.conftest import CHAPTERS, ROOT
 
 Script = Callable[..., tuple[int, str, str]]
@@ -191,6 +194,43 @@ def test_readme_commands_run_as_written(
         arguments += ["--out", str(tmp_path)] + (["--num", "1000"] if "--score" in arguments else [])
     code, _, errors = script(path, *arguments)
     assert code == 0, errors
+
+
+def mentioned(document: Path) -> list[str]:
+    """Commands and flags with a value inside of sentences and tables, such as `generate.py --noise` or `--dropout 0.3`."""
+    prose = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    found = re.findall(r"`((?:python [0-9]\S*/)?\w+\.py --[^`\n]+|--[a-z][\w-]* [^`\n]+)`", prose)
+    return [words for words in dict.fromkeys(found) if not re.search(r"NAME|FOLDER|TIME|[<…]| t$", words)]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_flags_inside_of_sentences_are_understood(
+    name: str,
+    chapter: Callable[[str, str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The parser and the checks of the script that a sentence means take them as they are written; nothing is run."""
+    own = [path.stem for path in (ROOT / name).glob("*.py") if "command_line(" in path.read_text()]
+
+    def understood(folder: str, script: str, arguments: list[str]) -> bool:
+        module = chapter(folder, script)  # one at a time: the parser looks its Config up among the imported modules
+        presets = getattr(module, "PRESETS", {})
+        paper = arguments[arguments.index("--preset") + 1] if "--preset" in arguments else "laptop"
+        try:
+            tyro.cli(module.Config, args=arguments, default=presets.get(paper), config=(tyro.conf.AvoidSubcommands,))
+        except (SystemExit, UserError):
+            return False
+        return True
+
+    found = mentioned(ROOT / name / "README.md")
+    assert found
+    for words in found:
+        path = re.match(r"(?:python ([0-9]\S*)/)?(\w+)\.py ", words)
+        arguments = shlex.split(words[path.end() :] if path else words)
+        folder = (path and path[1]) or name  # a sentence may speak of another chapter
+        meant = [path[2]] if path else sorted(own, key="train".__ne__)
+        assert any(understood(folder, script, arguments) for script in meant), f"{name}/README.md: {words}"
 
 
 # ---------------------------------------------------------------------------------------------------- notebooks
