@@ -204,12 +204,7 @@ def mentioned(document: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_flags_inside_of_sentences_are_understood(
-    name: str,
-    chapter: Callable[[str, str], ModuleType],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_flags_inside_of_sentences_are_understood(name: str, chapter: Callable[[str, str], ModuleType]) -> None:
     """The parser and the checks of the script that a sentence means take them as they are written; nothing is run."""
     own = [path.stem for path in (ROOT / name).glob("*.py") if "command_line(" in path.read_text()]
 
