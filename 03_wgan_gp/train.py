@@ -75,10 +75,6 @@ class Config(Settings):
         for name in ("beta1", "beta2", "ema_decay"):
             value = getattr(self, name)
             require(0 <= value < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
-        require(
-            not self.compile,
-            "--compile cannot differentiate twice, as the penalty has to: leave it away",
-        )
         if self.size is not None:
             stages(self.size)  # a size that the networks cannot have is reported before the data is loaded
 
@@ -184,9 +180,9 @@ def train(config: Config) -> Path:
             real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
             loss_d = critic_loss(real_scores, fake_scores)
             if config.lipschitz == "penalty":
-                # `.module` is the same critic in fp32, outside of Fabric's wrapper. One backward pass for both terms: the
-                # wrapper then averages their summed gradients over the processes.
-                penalty = gradient_penalty(critic.module, real, fake, epsilon)
+                # `.module.forward` is the same critic in fp32, outside of Fabric's wrapper and of --compile, which bear no
+                # gradient of a gradient. One backward pass for both terms: the wrapper then averages their summed gradients.
+                penalty = gradient_penalty(critic.module.forward, real, fake, epsilon)
                 loss_d = loss_d + config.lambda_gp * penalty
             opt_d.zero_grad()
             fabric.backward(loss_d)
@@ -205,7 +201,7 @@ def train(config: Config) -> Path:
 
         # (3) Look: the last critic step's estimate, and how steep the critic is now where the penalty looks.
         if run.log_now:
-            norms = gradient_norms(critic.module, interpolates(real, fake, epsilon)).detach()
+            norms = gradient_norms(critic.module.forward, interpolates(real, fake, epsilon)).detach()
             run.log(
                 {
                     "loss/d": loss_d, "loss/g": loss_g, "scores/real": real_scores.mean(), "scores/fake": fake_scores.mean(),

@@ -103,7 +103,6 @@ class Config(Settings):
         for name in ("beta1", "beta2", "ema_decay"):
             value = getattr(self, name)
             require(0 <= value < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
-        require(not self.compile, "--compile cannot differentiate twice, as the penalty has to: leave it away")
 
     @property
     def batch_size(self) -> int:
@@ -212,8 +211,9 @@ def train(config: Config) -> Path:
     critic = Critic(
         config.size, data.channels, config.channels_times_size, config.most_channels, config.convs, config.without
     )
-    for network in (generator, critic):
-        network.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
+    critic.to(
+        memory_format=torch.channels_last
+    )  # colours side by side in memory: faster convolutions. Not so pixel norm
     ema = fabric.to_device(averaged(generator, config.ema_decay))
     betas = (config.beta1, config.beta2)  # Differs from paper: Adam is not reset at a new size; it forgets in 100 steps
     opt_g = torch.optim.Adam(generator.parameters(), betas=betas, eps=1e-8, fused=True)
@@ -247,6 +247,8 @@ def train(config: Config) -> Path:
                 ema.n_averaged.zero_()
         for group in (*opt_g.param_groups, *opt_d.param_groups):
             group["lr"] = now.lr
+        if config.compile:  # only what is full-grown: a fade is another function in each step
+            torch.compiler.set_stance("default" if (size, alpha) == (config.size, 1) else "force_eager")
 
         # (1) Critic, n_critic times: descend the loss of appendix A.1, so that the scores measure the distance.
         for _ in range(config.n_critic):
@@ -257,11 +259,11 @@ def train(config: Config) -> Path:
                 fake = generator(z, size, alpha)
             epsilon = torch.special.ndtr(run.randn(now.batch_size))  # [N], U[0, 1]: a normal number's own quantile
             real_scores, fake_scores = critic(real, size, alpha), critic(fake, size, alpha)
-            # `.module` is the critic outside of Fabric's wrapper, which would not let a gradient be differentiated. Ours: on a
-            # part of the pairs, an estimate of the same mean, and in the run's precision: norms are summed in fp32.
+            # `.module.forward` is the critic outside of Fabric's wrapper and of --compile, which would not let a gradient be
+            # differentiated. Ours: on a part of the pairs, an estimate of the same mean, in the run's precision; norms in fp32.
             part = max(1, len(real) // config.penalty_share)
             with fabric.autocast():
-                score = lambda pictures: critic.module(pictures, size, alpha)  # noqa: B023, E731 (called at once)
+                score = lambda pictures: critic.module.forward(pictures, size, alpha)  # noqa: B023, E731 (called at once)
                 norms = gradient_norms(score, real[:part], fake[:part], epsilon[:part])
             penalty = gradient_penalty(norms)
             loss_d = critic_loss(real_scores, fake_scores, config.epsilon_drift) + config.lambda_gp * penalty

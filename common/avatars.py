@@ -27,9 +27,8 @@ from dicebear import Avatar, Style
 from PIL import Image
 from tqdm import tqdm
 
-from common.checkpoint import write_atomically
-
 NUMBER = 10_000  # faces of a split
+TOGETHER = (4, 8, 16, 32)  # sizes drawn at once: networks that grow want them all, and the art takes longer than each
 STYLES = {"avatars": "avataaars", "open-peeps": "open-peeps", "toon-head": "toon-head"}
 BACKGROUNDS = ["b6e3f4", "d1d4f9", "ffd5dc", "ffdfbf", "c0aede", "c8e6c9"]
 # The pose is slight, and the same for all styles: it is what chapter 08 looks for in its coarse layers.
@@ -38,18 +37,8 @@ POSE: dict[str, Any] = {
 }  # fmt: skip
 # Of the twelve mouths one is left out (it is sick); glasses and beards come more often than DiceBear's 10 %.
 MOUTHS = [
-    "concerned",
-    "default",
-    "disbelief",
-    "eating",
-    "grimace",
-    "sad",
-    "screamOpen",
-    "serious",
-    "smile",
-    "tongue",
-    "twinkle",
-]
+    "concerned", "default", "disbelief", "eating", "grimace", "sad", "screamOpen", "serious", "smile", "tongue", "twinkle",
+]  # fmt: skip
 OPTIONS = POSE | {"accessoriesProbability": 35, "facialHairProbability": 25, "mouthVariant": MOUTHS}
 # Attributes with two values, 0 and 1, as groups of drawn variants; they stand first among the labels of `avatars`.
 GROUPS = {
@@ -80,36 +69,43 @@ def attribute_names(name: str) -> tuple[str, ...]:
     return (*groups, "mirrored", "leans right", *_style(name)[1])
 
 
-def draw_one(seed: str, name: str, size: int) -> tuple[np.ndarray, list[int]]:
-    """One face: uint8 [H, W, 3], and its attributes."""
+def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[int]]:
+    """One face: uint8 [H, W, 3] for each size, and its attributes."""
     style, parts = _style(name)
     avatar = Avatar(style, {"seed": seed, **(OPTIONS if name == "avatars" else POSE)}).to_json()
     drawn = avatar["options"]
-    png = resvg_py.svg_to_bytes(svg_string=avatar["svg"], width=size, height=size, skip_system_fonts=True)
+    pngs = (resvg_py.svg_to_bytes(svg_string=avatar["svg"], width=n, height=n, skip_system_fonts=True) for n in sizes)
     values = {part: drawn.get(part) or "" for part in parts}
     values = {part: value[0] if isinstance(value, list) else value for part, value in values.items()}
     groups = GROUPS.values() if name == "avatars" else ()
     attributes = [int(values[f"{part}Variant"] in members) for part, members in groups]
     attributes += [int(drawn["flip"] == "horizontal"), int(drawn["rotate"] > 0)]
     attributes += [known.index(values[part]) for part, known in parts.items()]
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")), attributes
+    return [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in pngs], attributes
 
 
 def draw(name: str, size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """All faces of a split: uint8 [N, 3, size, size] and attributes int64 [N, A]; from `folder` if drawn before."""
-    file = folder / f"{name}-{split}-{size}.npz"
     try:
-        with np.load(file) as kept:  # plain arrays only: numpy refuses pickled objects by default
+        with np.load(folder / f"{name}-{split}-{size}.npz") as kept:  # plain arrays only: numpy refuses pickled objects
             return kept["images"], kept["labels"]
     except (OSError, EOFError, ValueError, KeyError, BadZipFile):
         pass  # not drawn yet, or cut off: draw
+    from common.checkpoint import write_atomically  # brings torch along, which the processes that draw do not need
+
+    sizes = TOGETHER if size in TOGETHER else (size,)
     seeds = [f"{split}-{number}" for number in range(NUMBER)]
     with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:  # spawn: torch has threads of its own
-        work = pool.map(partial(draw_one, name=name, size=size), seeds, chunksize=250)
-        faces = list(tqdm(work, f"drawing {name} at {size}×{size}, once", NUMBER, leave=False, disable=None))
-    images = np.stack([picture for picture, _ in faces]).transpose(0, 3, 1, 2)
+        work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=250)
+        shapes = ", ".join(f"{n}×{n}" for n in sizes)
+        faces = list(tqdm(work, f"drawing {name} at {shapes}, once", NUMBER, leave=False, disable=None))
     labels = np.array([attributes for _, attributes in faces], np.int64)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=images, labels=labels)
-    write_atomically(file, buffer.getvalue(), "GAN_DATA")
-    return np.ascontiguousarray(images), labels
+    drawn = {
+        n: np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
+        for n, pictures in zip(sizes, zip(*(pictures for pictures, _ in faces)))
+    }
+    for n, images in drawn.items():
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, images=images, labels=labels)
+        write_atomically(folder / f"{name}-{split}-{n}.npz", buffer.getvalue(), "GAN_DATA")
+    return drawn[size], labels

@@ -153,7 +153,7 @@ class DrawnFaces:
         return avatars.NUMBER, self.channels, self.size, self.size
 
     def __getitem__(self, indices: list[int]) -> Tensor:
-        drawn = [avatars.draw_one(f"{self.split}-{number}", self.name, self.size)[0] for number in indices]
+        drawn = [avatars.draw_one(f"{self.split}-{number}", self.name, (self.size,))[0][0] for number in indices]
         faces = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
         return faces if self.channels == 3 else resizing.rgb_to_grayscale(faces)
 

@@ -11,6 +11,11 @@ from types import ModuleType
 
 import pytest
 
+# glibc hands each large block of memory back to the system, to have it mapped and cleared anew a moment later: a sixth of the time of
+# all tests. It reads this when a process starts: the workers, the notebooks' kernels, and the scripts that tests start.
+for name in ("MMAP", "TRIM"):
+    os.environ.setdefault(f"MALLOC_{name}_THRESHOLD_", str(2**32))
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: the cores are shared out before torch takes them all
     workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
@@ -70,6 +75,22 @@ def start(path: str, *arguments: object, **options: object) -> subprocess.Popen[
     return subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options  # type: ignore[call-overload]
     )  # fmt: skip
+
+
+@pytest.fixture
+def one_and_two(script: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Callable[..., None]:
+    """one_and_two("01_basic_gan/train.py", "--max-steps", 2): a run of one process in tmp_path / "1", the same of two in "2"."""
+
+    def run(path: str, *arguments: object) -> None:
+        code, _, errors = script(path, *arguments, "--out", tmp_path / "1")
+        assert code == 0, errors
+        process = start(path, *arguments, "--devices", 2, "--out", tmp_path / "2")
+        printed, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert printed.count("writing to") == 1  # only the first process speaks
+        assert len(list((tmp_path / "2").glob("events*"))) == 1  # and writes
+
+    return run
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

@@ -50,25 +50,43 @@ def run(*arguments: object) -> str:
 
 
 def scored(chapter: str, seed: int, folder: Path) -> dict[str, Any]:
-    """One `generate.py --score`: the score with its name, and the same of two references."""
+    """One `generate.py --score`: the score with its name, the same of two references, and the cells of each row of the table."""
     run(f"{chapter}/generate.py", "--score", "--seed", seed, "--out", folder)
     found = json.loads((folder / "score.json").read_text())
     if chapter == "05_pix2pix":
         mine, floor, degraded = (found[name] for name in ("pix2pix", "blurred truth", "mean predictor"))
+        cells = [
+            f"{row['l1']:.4f} | {row['l1'] / degraded['l1']:.2f} | {row['psnr']:.2f} | {row['ssim']:.3f} | {row['detail']:.2f}"
+            for row in found.values()
+        ]
         return {
-            "name": "L1",
-            "score": mine["l1"],
-            "floor": floor["l1"],
-            "degraded": degraded["l1"],
-            "ssim": mine["ssim"],
-        }
+            "name": "L1", "score": mine["l1"], "floor": floor["l1"], "degraded": degraded["l1"], "ssim": mine["ssim"],
+            "cells": cells,
+        }  # fmt: skip
     if chapter == "06_cyclegan":
         mine, degraded = found["a to b, translated"], found["a to b, mean of its kind"]
-        return {"name": "L1", "score": mine["l1"], "degraded": degraded["l1"], "ssim": mine["ssim"]}
+        shown = [row for name, row in found.items() if name != "b to a, not translated"]  # as far as from a to b
+        cells = [f"{row['l1']:.3f} | {row['psnr']:.1f} | {row['ssim']:.3f}" for row in shown]
+        return {"name": "L1", "score": mine["l1"], "degraded": degraded["l1"], "ssim": mine["ssim"], "cells": cells}
     mine, floor, degraded = (found["scores"][name] for name in ("generated", "real (floor)", "blurred real"))
+    cells = [
+        f"{row['fcd']:.2f} | {1000 * row['kcd']:.1f} | {row['cs']:.2f} | {row['precision']:.3f} | {row['recall']:.3f}"
+        for row in (mine, floor, degraded)
+    ]
     result = {"name": "FCD", "score": mine["fcd"], "floor": floor["fcd"], "degraded": degraded["fcd"]}
     result |= {"recall": mine["recall"], "network": found["network"], "n": found["n"]}
-    return result | ({"asked_for": found["asked_for"]} if "asked_for" in found else {})
+    if "asked_for" in found:
+        result["asked_for"] = found["asked_for"]
+        cells[0] = f"{100 * found['asked_for']:.1f} % | {found['variety']:.2f} | {cells[0]}"
+    return result | {"cells": cells}
+
+
+def swapped() -> list[str]:
+    """The rows of chapter 08's table of swapped styles, each "attribute | noise | coarse | middle | fine | all"."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = run("08_stylegan/generate.py", "--swap-table", "--out", folder).splitlines()
+    rows = [line.split() for line in lines if line.endswith("%") and not line.startswith("mean")]
+    return [" | ".join([" ".join(row[:-5]), *(f"{float(share[:-1]):.0f} %" for share in row[-5:])]) for row in rows]
 
 
 def measured(chapter: str) -> dict[str, Any]:
@@ -83,7 +101,7 @@ def measured(chapter: str) -> dict[str, Any]:
         "steps": load_weights(weights, chapter)[1]["step"],
         "parameters": {name: int(number.replace(",", "")) for name, number in sizes},
         "scores": rows,
-    }
+    } | ({"swapped": swapped()} if chapter == "08_stylegan" else {})
 
 
 def span(rows: list[dict[str, Any]], key: str, digits: int) -> str:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import UserError, data
-from tests.conftest import same, start
+from tests.conftest import same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -339,14 +339,9 @@ def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path
     assert not same(first, weights("other", seed=1))
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Without BatchNorm, which looks at one process's share only, two processes learn what one does."""
-    for devices in (1, 2):
-        process = start(
-            TRAIN, *SMALL, "--no-batch-norm", "--max-steps", 6, "--devices", devices, "--out", tmp_path / str(devices)
-        )
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    one_and_two(TRAIN, *SMALL, "--no-batch-norm", "--max-steps", 6)
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
     assert one["norms.0.gain.weight"].std() > 1e-5  # the classes have parted

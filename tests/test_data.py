@@ -162,6 +162,10 @@ def test_faces_are_drawn_once_and_kept(name: str, tmp_path: Path, monkeypatch: p
     file = tmp_path / "avatars" / f"{name}-train-16.npz"
     drawn = file.stat().st_mtime_ns
     assert torch.equal(data.load(name, size=16).all(), first.all()) and file.stat().st_mtime_ns == drawn
+    together = {f"{name}-train-{size}.npz" for size in (4, 8, 16, 32)}  # for networks that grow
+    assert {path.name for path in (tmp_path / "avatars").iterdir()} == together
+    alone = torch.stack([torch.from_numpy(avatars.draw_one(f"train-{i}", name, (8,))[0][0].copy()) for i in range(12)])
+    assert torch.equal(data.load(name, size=8).all(), alone.permute(0, 3, 1, 2))
     file.write_bytes(file.read_bytes()[:100])  # a file that was cut off is drawn again
     assert torch.equal(data.load(name, size=16).all(), first.all())
 
@@ -177,18 +181,18 @@ def test_a_data_folder_that_cannot_be_written_names_its_setting(
 
 
 def test_a_face_has_its_attributes_at_every_size_and_no_split_shares_one() -> None:
-    small, large = (avatars.draw_one("train-3", "avatars", size) for size in (16, 64))
-    assert small[1] == large[1] and small[0].shape == (16, 16, 3)
-    shrunk = resizing.resize(torch.from_numpy(large[0].copy()).permute(2, 0, 1), [16, 16], antialias=True)
-    assert (shrunk.permute(1, 2, 0).float() - torch.from_numpy(small[0])).abs().mean() < 12
+    (small, large), attributes = avatars.draw_one("train-3", "avatars", (16, 64))
+    assert small.shape == (16, 16, 3)
+    shrunk = resizing.resize(torch.from_numpy(large.copy()).permute(2, 0, 1), [16, 16], antialias=True)
+    assert (shrunk.permute(1, 2, 0).float() - torch.from_numpy(small.copy())).abs().mean() < 12
     names = avatars.attribute_names("avatars")
-    values = dict(zip(names, large[1], strict=True))
+    values = dict(zip(names, attributes, strict=True))
     assert values["glasses"] == int(values["accessoriesVariant"] not in (0, 1))  # 0: none, 1: an eye patch
     assert values["hat"] == int(
         avatars._style("avatars")[1]["topVariant"][values["topVariant"]] in avatars.GROUPS["hat"][1]
     )
-    others = {tuple(avatars.draw_one(f"test-{i}", "avatars", 16)[1]) for i in range(20)}
-    assert tuple(small[1]) not in others
+    others = {tuple(avatars.draw_one(f"test-{i}", "avatars", (16,))[1]) for i in range(20)}
+    assert tuple(attributes) not in others
 
 
 def test_faces_that_would_fill_the_memory_are_drawn_when_indexed(

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from tests.conftest import same, start
+from tests.conftest import same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -334,7 +334,6 @@ def test_each_step_teaches_one_network(train: ModuleType, tmp_path: Path) -> Non
         ["--upsampling", "resize", "--without", "strides", "relu"],
         ["--without", "batch-norm", "all-convolutional", "leaky-relu"],
         ["--data", "fashion-10k", "--size", 32, "--channels", 3],
-        ["--size", 16, "--precision", "bf16-mixed"],
     ],
     ids=lambda flags: " ".join(map(str, flags[:3])),
 )
@@ -378,13 +377,9 @@ def test_wrong_input_gets_one_line(script: Script, tmp_path: Path, arguments: li
     assert "Traceback" not in errors
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Without BatchNorm, which looks at one process's share only, two processes learn what one does."""
-    for devices in (1, 2):
-        flags = [*SMALL, "--without", "batch-norm", "--precision", "32-true", "--max-steps", 4, "--devices", devices]
-        process = start(TRAIN, *flags, "--out", tmp_path / str(devices))
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    one_and_two(TRAIN, *SMALL, "--without", "batch-norm", "--precision", "32-true", "--max-steps", 4)
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
 

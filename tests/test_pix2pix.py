@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import UserError, images, pairs, run
-from tests.conftest import same, start
+from tests.conftest import same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -355,13 +355,10 @@ def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path
     assert not same(first, weights("other", seed=1))
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Without BatchNorm and noise, which look at one process alone, two processes learn what one does."""
     quiet = ["--norm", "instance", "--dropout", 0, "--jitter", "--mirror", "--max-steps", 6]
-    for devices in (1, 2):
-        process = start(TRAIN, *SMALL, *quiet, "--devices", devices, "--out", tmp_path / str(devices))
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    one_and_two(TRAIN, *SMALL, *quiet)
     one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
     for part in ("generator", "discriminator"):
         assert max((one[part][name] - two[part][name]).abs().max().item() for name in one[part]) < 1e-5, part

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import UserError
-from tests.conftest import same, start
+from tests.conftest import same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -218,7 +218,7 @@ def test_pixel_norm_by_hand(model: ModuleType) -> None:
     assert not model.pixel_norm(torch.zeros(1, 5)).isnan().any()
     g, _ = small_networks(model)
     z = torch.randn(4, 8)
-    torch.testing.assert_close(g(z, 16), g(100 * z, 16))  # only the direction of z matters
+    torch.testing.assert_close(g(z, 16), g(100 * z, 16), atol=1e-4, rtol=0)  # only the direction of z matters
 
 
 def test_minibatch_deviation_by_plain_loops(model: ModuleType) -> None:
@@ -491,7 +491,6 @@ def test_the_average_follows_the_generator_and_begins_anew_at_each_size(train: M
         ["--convs", 2],
         ["--learning-rates", 4, 1e-3, 8, 5e-4],
         ["--data", "fashion-10k", "--channels", 3, "--batch-sizes", 4, 6, 16, 3],
-        ["--precision", "bf16-mixed"],
     ],
     ids=lambda flags: " ".join(map(str, flags[:3])),
 )
@@ -528,7 +527,6 @@ def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> 
         (["--lambda-gp", -1], "--lambda-gp must not be negative"),
         (["--beta2", 1.0], "--beta2 must be at least 0 and below 1"),
         (["--max-steps", -1], "--max-steps must not be negative"),
-        (["--compile"], "--compile cannot differentiate twice"),
         (["--data", "avatar"], "did you mean avatars?"),
         (["--batch-sizes", 4, 8, 16, 12_000], "--batch-sizes: 12000 is more than the 10,000 pictures of mnist-10k"),
     ],
@@ -544,13 +542,9 @@ def test_batches_that_processes_cannot_share_are_refused_before_training(train: 
         train.Config(devices=2, batch_sizes=((4, 8), (8, 7)))
 
 
-def test_two_processes_equal_one_through_a_fade(tmp_path: Path) -> None:
+def test_two_processes_equal_one_through_a_fade(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Groups of 4 lie in one process, and the penalty is taken on all pairs: so two processes learn what one does."""
-    for devices in (1, 2):
-        flags = [*SMALL, "--penalty-share", 1, "--precision", "32-true", "--max-steps", 5, "--devices", devices]
-        process = start(TRAIN, *flags, "--out", tmp_path / str(devices))
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    one_and_two(TRAIN, *SMALL, "--penalty-share", 1, "--precision", "32-true", "--max-steps", 5)
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
 

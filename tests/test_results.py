@@ -22,20 +22,29 @@ def test_the_numbers_are_those_of_the_shipped_weights(chapter: str) -> None:
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_table_of_the_course_says_what_was_measured(chapter: str) -> None:
-    row = next(line for line in (ROOT / "README.md").read_text().splitlines() if f"]({chapter}/README.md) |" in line)
+    text = (ROOT / "README.md").read_text().split("## Chapters")[1]
+    row = next(line for line in text.splitlines() if f"]({chapter}/README.md) |" in line)
     assert results.cell(KEPT[chapter]) in row
     assert f"{sum(KEPT[chapter]['parameters'].values()):,}" in row
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapters_own_readme_says_what_was_measured(chapter: str) -> None:
-    """Each score of each seed, as the chapter's README rounds it: to three digits after the point for L1, two for FCD."""
+    """All numbers of the table of scores: each seed's, and those of the references."""
     text = (ROOT / chapter / "README.md").read_text()
-    numbers = set(re.findall(r"(?<![\d.])\d+\.\d+", text))
-    digits = 3 if KEPT[chapter]["scores"][0]["name"] == "L1" else 2
     for row in KEPT[chapter]["scores"]:
-        shown = {f"{row['score']:.{places}f}" for places in (digits, digits + 1)}
-        assert shown & numbers, f"{row['score']} is not in the README"
+        for cells in row["cells"]:
+            assert f"| {cells} |" in text, f"the README does not say what was measured: {cells}"
+
+
+def test_the_table_of_swapped_styles_says_what_was_measured() -> None:
+    """Chapter 08's claim: every row that its README shows, between "unrelated" and the end of the line."""
+    text = (ROOT / "08_stylegan" / "README.md").read_text().replace("**", "")
+    shown = re.findall(r"^\| (\w[\w ]*) \| \d+ % \| \d+ % \| (.* %) \|$", text, re.MULTILINE)
+    assert len(shown) == 15
+    measured = dict(row.split(" | ", 1) for row in KEPT["08_stylegan"]["swapped"])
+    for attribute, shares in shown:
+        assert measured[attribute] == shares, attribute
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

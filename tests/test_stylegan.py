@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import UserError
-from tests.conftest import same, start
+from tests.conftest import same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -576,14 +576,11 @@ def test_r1_counts_as_much_when_it_is_computed_less_often(
     assert losses[::2] == [0, 0, 3 * 4 / 2 * 10]
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Without noise, which each process draws for itself, two processes learn what one does, through growth and fade."""
     flags = [*SMALL, "--batch-sizes", 4, 8, "--without", "noise", "--r1-every", 2]
     flags += ["--precision", "32-true", "--max-steps", 8]
-    for devices in (1, 2):
-        process = start(TRAIN, *flags, "--out", tmp_path / str(devices), "--devices", devices)
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    one_and_two(TRAIN, *flags)
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
     first_curves, second_curves = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("1", "2"))
@@ -632,7 +629,6 @@ def test_own_pictures_and_samples_of_the_full_size(script: Script, tmp_path: Pat
         (["--size", 4], "--size must be at least 8"),
         (["--start-size", 32], "--start-size must be one of [4, 8, 16]"),
         (["--start-size", 4], "--start-size must be at least 8 with --discriminator strided, not 4"),
-        (["--compile"], "--compile cannot differentiate twice"),
         (["--base", 0], "--base must be at least 1"),
         (["--r1-gamma", -1], "--r1-gamma must not be negative"),
         (["--batch-sizes", 16, 8], "--batch-sizes must begin at --start-size 8 or below"),

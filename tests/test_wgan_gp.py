@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common import UserError
-from tests.conftest import same, start
+from tests.conftest import same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -257,7 +257,7 @@ def test_the_penalty_gets_one_even_epsilon_for_each_sample(
     def spy(critic: Any, real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
         assert real.shape == fake.shape == (64, 1, 28, 28) and real.dtype == fake.dtype == torch.float32
         assert not torch.equal(real, fake) and not fake.requires_grad
-        assert next(critic.parameters()).dtype == torch.float32
+        assert next(critic.__self__.parameters()).dtype == torch.float32  # whose method `forward` it is
         seen.append(epsilon)
         return original(critic, real, fake, epsilon)
 
@@ -309,20 +309,14 @@ def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path
     assert not same(first, weights("other", seed=1))
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """The penalty's gradients, too, are averaged over the processes: it shares a backward pass with the wrapped scores."""
-    settings = [*SMALL, "--no-batch-norm", "--max-steps", 6, "--precision", "32-true"]
-    for devices in (1, 2):
-        process = start(TRAIN, *settings, "--devices", devices, "--out", tmp_path / str(devices))
-        printed, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-        assert printed.count("parameters") == 2
+    settings = [*SMALL, "--no-batch-norm", "--max-steps", 6, "--precision", "32-true", "--size", 16]
+    one_and_two(TRAIN, *settings)
     one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
     for part in ("generator", "critic"):
         gaps = [(one[part][name] - two[part][name]).abs().max().item() for name in one[part]]
-        assert max(gaps) < 1e-4, (
-            part
-        )  # six steps of 1e-3; where a gradient is nearly zero Adam enlarges rounding errors
+        assert max(gaps) < 1e-5, part
     for tag, curve in one["history"].items():
         assert two["history"][tag] == pytest.approx(curve, abs=1e-4), tag
 
@@ -352,13 +346,6 @@ def test_paper_preset_shows_its_sizes(script: Script) -> None:
     assert code == 0 and "935,297 parameters" in printed and "138,689 parameters" in printed
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
-def test_both_precisions_train(script: Script, tmp_path: Path, precision: str) -> None:
-    """Under bf16-mixed a second derivative through the wrapped critic raises; the penalty must not go that way."""
-    arguments = [*SMALL, "--precision", precision, "--max-steps", 2, "--out", tmp_path / "run"]
-    assert script(TRAIN, *arguments)[0] == 0
-
-
 def test_own_colour_pictures_train_generate_and_have_no_score(script: Script, tmp_path: Path) -> None:
     for i in range(10):
         Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
@@ -374,7 +361,6 @@ def test_own_colour_pictures_train_generate_and_have_no_score(script: Script, tm
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--compile"], "--compile cannot differentiate twice"),
         (["--size", 30], "--size must be 4, 5, 6 or 7 times a power of two"),
         (["--size", 12], "not 12"),
         (["--n-critic", 0], "--n-critic must be at least 1"),
