@@ -211,9 +211,8 @@ def train(config: Config) -> Path:
     critic = Critic(
         config.size, data.channels, config.channels_times_size, config.most_channels, config.convs, config.without
     )
-    critic.to(
-        memory_format=torch.channels_last
-    )  # colours side by side in memory: faster convolutions. Not so pixel norm
+    # The critic's colours lie side by side in memory: faster convolutions. Not the generator's, whose pixel norm is slower so
+    critic.to(memory_format=torch.channels_last)
     ema = fabric.to_device(averaged(generator, config.ema_decay))
     betas = (config.beta1, config.beta2)  # Differs from paper: Adam is not reset at a new size; it forgets in 100 steps
     opt_g = torch.optim.Adam(generator.parameters(), betas=betas, eps=1e-8, fused=True)
