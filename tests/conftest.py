@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-# glibc hands each large block of memory back to the system, to have it mapped and cleared anew a moment later: a sixth of the time of
-# all tests. It reads this when a process starts: the workers, the notebooks' kernels, and the scripts that tests start.
+# glibc hands each large block of memory back to the system, to have it mapped and cleared anew a moment later: without this the
+# tests took 6.4 minutes of system time, with it 1.8. It is read when a process starts: a worker, a notebook's kernel, a script.
 for name in ("MMAP", "TRIM"):
     os.environ.setdefault(f"MALLOC_{name}_THRESHOLD_", str(2**32))
 
