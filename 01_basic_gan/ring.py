@@ -12,7 +12,6 @@ Shape letters: N points, M = 8 modes.
 """
 
 import math
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import trange
 
-from common import require
+from common import relative, require
 from common.images import save_gif
 from common.metrics import modes_covered
 from common.run import command_line
@@ -174,7 +173,7 @@ def picture(step: int, generator: nn.Module, discriminator: nn.Module, title: st
     surface = discriminator(points).sigmoid().view(len(axis), len(axis))
     rng = torch.Generator().manual_seed(0)  # the same latents in every frame
     fake = generator(torch.randn(500, LATENT_DIM, generator=rng))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         real = ring_sample(500)
     figure = Figure(figsize=(3.6, 3.8), dpi=80, layout="constrained")
     plot = figure.subplots()
@@ -205,7 +204,7 @@ def main(config: Config) -> None:
     with torch.no_grad():
         covered, inside = modes_covered(generator(torch.randn(5000, LATENT_DIM)), ring_centres(), STD)
     print(f"{covered} of {MODES} modes covered, {inside:.1%} of the samples within 3 standard deviations of one")
-    print(f"wrote {os.path.relpath(save_gif(frames, config.out, seconds_per_frame=0.12))}")
+    print(f"wrote {relative(save_gif(frames, config.out, seconds_per_frame=0.12))}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ python 02_dcgan/generate.py --weights runs/02_dcgan/TIME/weights.safetensors
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common import images, require
+from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.data import load
 from common.run import command_line, one_device
@@ -123,6 +122,7 @@ def add_attribute(
     before, had = draw(new)
     after, has_now = draw(pushed)
     without = (~had).nonzero()[:8, 0]
+    require(len(without) > 0, f"this generator draws {name} in all of 1,000 new faces: there is none to add it to")
     return torch.cat([before[without], after[without]]), had.float().mean().item(), has_now.float().mean().item()
 
 
@@ -165,7 +165,7 @@ def main(config: Config) -> None:
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
 
     for path in written:
-        print(f"wrote {os.path.relpath(path)}")
+        print(f"wrote {relative(path)}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common import require
-from common.data import batches, load
+from common.data import NAMED, batches, load
 from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
 from model import Discriminator, Generator, Guideline, Upsampling, stages
 
@@ -134,7 +134,7 @@ def noisy(pictures: Tensor, config: Config, step: int) -> Tensor:
 def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1406.2661 with convolutional networks; returns the folder of the run."""
     fabric = make_fabric(config)
-    folder_size = 64 if Path(config.data).expanduser().exists() else None
+    folder_size = 64 if config.data not in NAMED else None
     with in_turn(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, config.size or folder_size, config.channels)
     if config.attention:
@@ -174,7 +174,7 @@ def train(config: Config) -> Path:
         real, _ = next(real_batches)  # [N, C, H, W]
         real = real.contiguous(memory_format=torch.channels_last)
         if config.mirror:
-            real = torch.where(torch.rand(len(real), 1, 1, 1, device=real.device) < 0.5, real.flip(3), real)
+            real = torch.where(run.randn(len(real) * fabric.world_size, 1, 1, 1) < 0, real.flip(3), real)
         z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
         with torch.no_grad():
             fake = generator(z)

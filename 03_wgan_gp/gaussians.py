@@ -12,7 +12,6 @@ Shape letters: N points, M modes.
 """
 
 import math
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import trange
 
-from common import require
+from common import relative, require
 from common.images import save_gif
 from common.metrics import modes_covered
 from common.run import command_line
@@ -154,7 +153,7 @@ def train(
         opt_g.step()
 
         if look is not None and (step in (1, config.steps) or step % max(1, config.steps // 40) == 0):
-            with torch.no_grad(), torch.random.fork_rng():  # looking must not change the run
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):  # looking must not change the run
                 look(step, generator, judge)
     return generator, judge
 
@@ -199,7 +198,7 @@ def main(config: Config) -> None:
     generator, _ = train(config, lambda *now: frames.append(picture(config.modes, *now)))
     covered, inside = coverage(generator, config.modes)
     print(f"{covered} of {config.modes} modes covered, {inside:.1%} of the points within 3 standard deviations of one")
-    print(f"wrote {os.path.relpath(save_gif(frames, config.out, seconds_per_frame=0.15, colours=24))}")
+    print(f"wrote {relative(save_gif(frames, config.out, seconds_per_frame=0.15, colours=24))}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ python 04_conditional_gan/generate.py --weights runs/04_conditional_gan/TIME/wei
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common import images, require
+from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.run import command_line, one_device
 from model import Generator
@@ -139,7 +138,7 @@ def main(config: Config) -> None:
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
 
-    print("\n".join(f"wrote {os.path.relpath(path)}" for path in written))
+    print("\n".join(f"wrote {relative(path)}" for path in written))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Shape letters: N points, X points of an axis, K = 2 classes, F features.
 
 import io
 import math
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from common import require
+from common import relative, require
 from common.checkpoint import write_atomically
 from common.run import command_line
 from train import class_loss, discriminator_loss, generator_loss
@@ -198,7 +197,7 @@ def main(config: Config) -> None:
     buffer = io.BytesIO()
     picture(generator, f"{config.condition}: {found['other_side']:.0%} beyond zero (real 16%)").savefig(buffer, dpi=80)
     written = write_atomically(config.out / f"{config.condition}.png", buffer.getvalue())
-    print(f"wrote {os.path.relpath(written)}")
+    print(f"wrote {relative(written)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ python 05_pix2pix/generate.py --weights runs/05_pix2pix/TIME/weights.safetensors
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
-from common import images, require
+from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.data import open_picture, own_pictures
 from common.images import to_float
@@ -148,7 +147,7 @@ def main(config: Config) -> None:
         print(table(found))
         written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))
 
-    print("\n".join(f"wrote {os.path.relpath(path)}" for path in written))
+    print("\n".join(f"wrote {relative(path)}" for path in written))
 
 
 if __name__ == "__main__":

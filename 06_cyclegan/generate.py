@@ -9,7 +9,6 @@ python 06_cyclegan/generate.py --weights runs/06_cyclegan/TIME/weights.safetenso
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import tyro
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from common import images, require
+from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.data import own_pictures, read_picture
 from common.pairs import load_unpaired
@@ -128,7 +127,7 @@ def main(config: Config) -> None:
         text, numbers = report(to_b.cpu(), to_a.cpu(), config.data or str(settings["data"]), int(settings["size"]))
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
-    print("\n".join(f"wrote {os.path.relpath(path)}" for path in written))
+    print("\n".join(f"wrote {relative(path)}" for path in written))
 
 
 if __name__ == "__main__":

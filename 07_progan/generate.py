@@ -10,7 +10,6 @@ python 07_progan/generate.py --weights runs/07_progan/TIME/weights.safetensors
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import swd
-from common import UserError, images, require
+from common import UserError, images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.data import load
 from common.run import command_line, one_device
@@ -191,7 +190,7 @@ def main(config: Config) -> None:
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
 
     for path in written:
-        print(f"wrote {os.path.relpath(path)}")
+        print(f"wrote {relative(path)}")
 
 
 if __name__ == "__main__":

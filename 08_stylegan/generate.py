@@ -14,7 +14,6 @@ python 08_stylegan/generate.py --weights runs/08_stylegan/TIME/weights.safetenso
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from torch import Tensor
 
-from common import images, require
+from common import images, relative, require
 from common.checkpoint import write_atomically
 from common.run import command_line, one_device
 from model import mixed, resolutions
@@ -164,7 +163,7 @@ def main(config: Config) -> None:
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
 
     for path in written:
-        print(f"wrote {os.path.relpath(path)}")
+        print(f"wrote {relative(path)}")
 
 
 if __name__ == "__main__":

@@ -78,8 +78,9 @@ def load_painter(
 
 def slerp(first: Tensor, second: Tensor, t: Tensor) -> Tensor:
     """From latents first [N, D] to second on the sphere; t [N, 1] in 0..1: see chapter 01."""
-    omega = torch.arccos(torch.cosine_similarity(first, second, dim=1))[:, None]
-    return (torch.sin((1 - t) * omega) * first + torch.sin(t * omega) * second) / torch.sin(omega)
+    omega = torch.arccos(torch.cosine_similarity(first, second, dim=1).clamp(-1, 1))[:, None]
+    sphere = (torch.sin((1 - t) * omega) * first + torch.sin(t * omega) * second) / torch.sin(omega)
+    return torch.where(omega.sin() < 1e-3, torch.lerp(first, second, t), sphere)  # parallel: straight
 
 
 def swapped(styles: Tensor, others: Tensor, layers: range) -> Tensor:

@@ -271,7 +271,7 @@ def train(config: Config) -> Path:
         # (2) Discriminator: descend the cross-entropy, and keep its slope at real pictures small (R1).
         real = faded(next(real_batches)[0], alpha).contiguous(memory_format=torch.channels_last)  # [N, C, H, W]
         if config.mirror:
-            real = torch.where(torch.rand(len(real), 1, 1, 1, device=real.device) < 0.5, real.flip(3), real)
+            real = torch.where(run.randn(len(real) * fabric.world_size, 1, 1, 1) < 0, real.flip(3), real)
         z, other, cut = latents(run, config, stage)
         fake = generator(z, resolution, alpha, other, cut)  # with its graph, for (3)
         real_logits = discriminator(real, resolution, alpha)

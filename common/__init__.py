@@ -4,6 +4,9 @@ Data (`data`), run folders and the command line (`run`), checkpoints (`checkpoin
 (`metrics`) and notebook helpers (`notebook`). No layer, loss or training loop of a GAN is in here.
 """
 
+import os
+from pathlib import Path
+
 
 class UserError(Exception):
     """Something the user can mend: the message is one line that names the thing and the remedy (exit code 2)."""
@@ -15,3 +18,11 @@ def require(condition: bool, message: str) -> None:
     """Raise `UserError(message)` unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+def relative(path: Path) -> str:
+    """A path as seen from the working folder; whole where there is no way to it (another drive of Windows)."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:
+        return str(path)

@@ -13,17 +13,15 @@ Art: "Avataaars" by Pablo Stanley (free for personal and commercial use), "Open 
 import io
 import json
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import cache, partial
 from importlib.resources import files
 from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import resvg_py
-from dicebear import Avatar, Style
 from PIL import Image
 from tqdm import tqdm
 
@@ -53,26 +51,36 @@ GROUPS = {
 
 
 @cache
-def _style(name: str) -> tuple[Style, dict[str, list[str]]]:
+def _style(name: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """A style's art, and for each drawn part its variants or colours, whose place in the list is the label."""
     definition = json.loads(files("dicebear_styles").joinpath(f"{STYLES[name]}.json").read_text("utf-8"))
     # Value 0 is "not there", and a part of which there is only one kind says nothing.
     parts = {f"{part}Variant": ["", *sorted(of["variants"])] for part, of in definition["components"].items()}
     parts |= {f"{part}Color": ["", *of["values"]] for part, of in definition["colors"].items()}
     parts["backgroundColor"] = ["", *(f"#{colour}" for colour in BACKGROUNDS)]
-    return Style(definition), {part: values for part, values in sorted(parts.items()) if len(values) > 2}
+    return definition, {part: values for part, values in sorted(parts.items()) if len(values) > 2}
+
+
+@cache
+def _art(name: str) -> Any:
+    """The art as DiceBear wants it: a second to load the library, half a second to check; only who draws waits for it."""
+    from dicebear import Style
+
+    return Style(_style(name)[0])
 
 
 def attribute_names(name: str) -> tuple[str, ...]:
     """What the columns of the labels mean: attributes with two values first, then the parts as they were drawn."""
-    groups = tuple(GROUPS) if name == "avatars" else ()
-    return (*groups, "mirrored", "leans right", *_style(name)[1])
+    return (*(GROUPS if name == "avatars" else ()), "mirrored", "leans right", *_style(name)[1])
 
 
 def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[int]]:
     """One face: uint8 [H, W, 3] for each size, and its attributes."""
-    style, parts = _style(name)
-    avatar = Avatar(style, {"seed": seed, **(OPTIONS if name == "avatars" else POSE)}).to_json()
+    import resvg_py
+    from dicebear import Avatar
+
+    parts = _style(name)[1]
+    avatar = Avatar(_art(name), {"seed": seed, **(OPTIONS if name == "avatars" else POSE)}).to_json()
     drawn = avatar["options"]
     pngs = (resvg_py.svg_to_bytes(svg_string=avatar["svg"], width=n, height=n, skip_system_fonts=True) for n in sizes)
     values = {part: drawn.get(part) or "" for part in parts}
@@ -85,20 +93,18 @@ def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndar
 
 
 def draw(name: str, size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All faces of a split: uint8 [N, 3, size, size] and attributes int64 [N, A]; from `folder` if drawn before."""
-    try:
-        with np.load(folder / f"{name}-{split}-{size}.npz") as kept:  # plain arrays only: numpy refuses pickled objects
-            return kept["images"], kept["labels"]
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
-        pass  # not drawn yet, or cut off: draw
-    from common.checkpoint import write_atomically  # brings torch along, which the processes that draw do not need
+    """All faces of a split: uint8 [N, 3, size, size] and attributes int64 [N, A]; from `folder` if drawn before, and whole."""
+    kept_file = folder / f"{name}-{split}-{size}.npz"
+    with suppress(OSError, EOFError, ValueError, KeyError, BadZipFile), np.load(kept_file) as kept:
+        return kept["images"], kept["labels"]  # plain arrays only: numpy refuses pickled objects
+    from common.checkpoint import write_atomically  # brings torch along, which a notebook's helpers do without
 
     sizes = TOGETHER if size in TOGETHER else (size,)
     seeds = [f"{split}-{number}" for number in range(NUMBER)]
-    with ProcessPoolExecutor(cpu_count(), get_context("spawn")) as pool:  # spawn: torch has threads of its own
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # spawn: torch has threads of its own
         work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=250)
-        shapes = ", ".join(f"{n}×{n}" for n in sizes)
-        faces = list(tqdm(work, f"drawing {name} at {shapes}, once", NUMBER, leave=False, disable=None))
+        pixels = ", ".join(map(str, sizes))
+        faces = list(tqdm(work, f"drawing {name} of {pixels} pixels, once", NUMBER, leave=False, disable=None))
     labels = np.array([attributes for _, attributes in faces], np.int64)
     drawn = {
         n: np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import safetensors.torch
 import torch
@@ -23,7 +24,7 @@ from common import UserError, require
 
 def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
     """Write `content` to `path`, or leave `path` as it was and raise `UserError` (no permission, no space)."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # two first runs may fill data/ at the same time
+    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")  # two first runs may fill data/ at the same time
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:

@@ -16,11 +16,12 @@ import itertools
 import os
 import posixpath
 import re
+import signal
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def _celeba(split: str, size: int | None) -> Pictures:
                 f"--data celeba: the download failed ({' '.join(str(error).split())[:80]}); put the authors' {', '.join(path.name for path in needed)} "
                 f"(unpacked) into {folder}; without a network use avatars"
             ) from error
-    partition = dict(line.split() for line in needed[1].read_text().splitlines() if line.strip())
+    partition = dict(line.partition(" ")[::2] for line in needed[1].read_text().splitlines())
     attributes, *rows = needed[2].read_text().splitlines()[1:] or [""]  # the first line counts the pictures
     number = {"train": "0", "valid": "1", "test": "2"}[split]
     chosen = [row.split() for row in rows if partition.get(row.split()[0] if row.strip() else "") == number]
@@ -291,14 +292,20 @@ class PictureFiles:
         return read_picture(file, str(self.root / self.names[index]), self.size, self.channels)
 
 
+@lru_cache(maxsize=4)
+def _archive(root: Path, changed: int, process: int) -> tuple[zipfile.ZipFile, str]:
+    """A zip as it was last changed, opened once by each process (they must not share a position in it); see `_opened`."""
+    archive = zipfile.ZipFile(root)
+    folders = [posixpath.dirname(name) for name in archive.namelist() if not HIDDEN.search(name)]
+    return archive, posixpath.join(posixpath.commonpath(folders), "") if folders else ""
+
+
 @contextlib.contextmanager
 def _opened(root: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
     """A zip, and the folder in it that encloses all the rest ("" if there is none). Raises `UserError`."""
     try:
-        with zipfile.ZipFile(root) as archive:  # opened anew each time: worker processes must not share a file position
-            folders = [posixpath.dirname(name) for name in archive.namelist() if not HIDDEN.search(name)]
-            yield archive, posixpath.join(posixpath.commonpath(folders), "") if folders else ""
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        yield _archive(root, root.stat().st_mtime_ns, os.getpid())
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
         raise UserError(f"--data: cannot read {root} ({error}); make the zip anew, without a password") from error
 
 
@@ -396,6 +403,11 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+def _leave_ctrl_c(_: int) -> None:
+    """A worker process goes on after Ctrl-C: the run needs its batch to end the step and save."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def batches(
     data: Pictures, batch_size: int, seed: int, fabric: Fabric, start: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -414,6 +426,7 @@ def batches(
         batch_sampler=ShuffledOrder(len(data), batch_size, seed, start, fabric.global_rank, world),
         collate_fn=_as_it_is,
         num_workers=min(4, os.cpu_count() or 1) if lazy else 0,
+        worker_init_fn=_leave_ctrl_c,
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator().manual_seed(seed),  # else the loader draws from the random state just restored
     )

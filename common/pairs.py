@@ -10,6 +10,7 @@ Shape letters: N pictures, S = height = width.
 """
 
 import difflib
+import os
 import shutil
 import tarfile
 import zipfile
@@ -202,14 +203,15 @@ def _downloaded(name: str, kind: str, ending: str) -> Path:
     """The folder of an archive of the authors, fetched and unpacked on first use."""
     folder = data_root() / kind / name
     if not folder.is_dir():
-        beside = folder.with_name(f".{name}.part")  # a kill must not leave half a data set under its name
+        beside = folder.with_name(f".{name}.{os.getpid()}.part")  # a kill must not leave half a data set under its name
         try:
             beside.mkdir(parents=True, exist_ok=True)
             archive = beside / f"{name}.{ending}"
             torch.hub.download_url_to_file(ARCHIVES.format(kind, archive.name), str(archive))
             filtered = ending == "tar.gz" and hasattr(tarfile, "data_filter")  # new in Python 3.11.4
             shutil.unpack_archive(archive, beside, **({"filter": "data"} if filtered else {}))  # type: ignore[arg-type]
-            (beside / name).rename(folder)
+            if not folder.is_dir():  # another run may have been quicker
+                (beside / name).rename(folder)
         except Exception as error:  # a missing network has many names
             raise UserError(
                 f"--data {name}: the download failed ({' '.join(str(error).split())[:80]}); check the network, or put the authors' "

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 from shlex import quote
+from subprocess import list2cmdline
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -39,15 +40,15 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from common import UserError, images, require
-from common.checkpoint import load_checkpoint, load_state, save_checkpoint, save_weights, write_atomically
+from common import UserError, images, relative, require
+from common.checkpoint import load_checkpoint, load_state, load_weights, save_checkpoint, save_weights, write_atomically
 from common.data import Pictures
 
 ROOT = Path(__file__).parent.parent
-# What may differ when a run goes on: how long, how often it is looked at, and on which machine.
+# What may differ when a run goes on: how long, how often it is looked at, on which machine, and where the data lie now.
 FREE_WHEN_RESUMED = {
     "preset", "out", "resume", "max_steps", "log_every", "sample_every", "save_every", "accelerator", "devices", "num_nodes",
-    "precision", "compile",
+    "precision", "compile", "data",
 }  # fmt: skip
 AnyConfig = TypeVar("AnyConfig")
 
@@ -75,7 +76,7 @@ class Settings:
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
     devices: int = 1  # processes on this machine, one for each GPU
     num_nodes: int = 1  # machines
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"  # auto: bf16-mixed where it is native
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16-mixed where it is native
     compile: bool = False  # hand the networks to torch.compile
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ def command_line(
             known, _ = first.parse_known_args()
             default = presets.get(known.preset)  # an unknown preset is reported by tyro below
             if known.resume:
-                default = _config_of(Path(known.resume), chapter, config)
+                default = _config_of(Path(known.resume).expanduser(), chapter, config)
         parsed = tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,))
         for name, value in vars(parsed).items():
             if isinstance(value, Path):
@@ -110,7 +111,8 @@ def command_line(
         require(0 <= seed < 2**31, f"--seed must lie between 0 and {2**31 - 1}, not {seed}")
         result = function(parsed)
         if isinstance(result, Path) and (result / "metrics.json").exists():  # the folder of a finished training
-            _read_aloud(result)
+            with contextlib.suppress(KeyboardInterrupt):  # all is written by now
+                _read_aloud(result)
         _leave(0)
     except UserError as error:
         _stop(f"error: {error}", error.exit_code)
@@ -123,11 +125,12 @@ def command_line(
             _stop(f"error: --compile fails on this machine ({str(error).splitlines()[0][:120]}): leave it away", 2)
         if "home directory" in str(error):  # of ~name
             _stop("error: a path begins with ~ and a user whom this machine does not know: write it out", 2)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        large = any(words in str(error) for words in ("allocate memory", "calculation overflowed"))
+        if not large and not isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise
         _stop("error: out of memory: lower the batch size, --size, --num or the width of the networks", 2)
     except KeyboardInterrupt:
-        _stop("stopped before there was anything to save", 130)
+        _stop("stopped; what was written before is kept", 130)
 
 
 def _config_of(path: Path, chapter: str, config: type[AnyConfig]) -> AnyConfig:
@@ -187,6 +190,12 @@ def make_fabric(settings: Settings, growing: bool = False) -> Fabric:
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
     strategy = several if processes > 1 else "auto"
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        started = int(os.environ["WORLD_SIZE"])
+        require(
+            started == processes,
+            f"torchrun started {started} process(es), and --devices × --num-nodes is {processes}: make them the same",
+        )
     try:
         devices: dict[str, Any] = {
             "accelerator": settings.accelerator,
@@ -197,6 +206,7 @@ def make_fabric(settings: Settings, growing: bool = False) -> Fabric:
         if precision == "auto":
             precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
         fabric = Fabric(strategy=strategy, precision=precision, **devices)  # type: ignore[arg-type]
+        fabric.launch()
     except UserError:
         raise
     except Exception as error:  # all are about these flags
@@ -204,7 +214,6 @@ def make_fabric(settings: Settings, growing: bool = False) -> Fabric:
         raise UserError(
             f"--accelerator, --devices, --num-nodes or --precision do not fit this machine: {message}"
         ) from error
-    fabric.launch()
     torch.manual_seed(settings.seed)
     return fabric
 
@@ -222,14 +231,14 @@ def one_device(accelerator: str) -> torch.device:
 def in_turn(fabric: Fabric) -> Iterator[None]:
     """What the first process draws or downloads in here, the others find ready: they come after it.
 
-    An error of the user's stops all processes with its one line (Fabric's own `rank_zero_first` leaves the others waiting).
+    An error stops all processes, one of the user's with its one line (Fabric's `rank_zero_first` leaves the others waiting).
     """
     wrong = fabric.broadcast("") if fabric.global_rank > 0 else ""
     require(not wrong, wrong)
     try:
         yield
-    except UserError as error:
-        wrong = str(error)
+    except BaseException as error:
+        wrong = str(error) or type(error).__name__
         raise
     finally:
         if fabric.global_rank == 0:
@@ -307,12 +316,13 @@ class Run:
         self._started = time.perf_counter()
         self._writer: SummaryWriter | None = None
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
-        source = Path(config.resume) if Path(config.resume).is_dir() else Path(config.resume).parent
+        resumed = Path(config.resume).expanduser()
+        source = resumed if resumed.is_dir() else resumed.parent
         own = bool(config.resume) and self.folder.resolve() == source.resolve()
         taken = config.out and config.max_steps > 0 and not own and (self.folder / "last.ckpt").exists()
         require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
         if config.resume:
-            self._load(Path(config.resume))
+            self._load(resumed)
 
     def describe(self, data: Pictures, networks: Mapping[str, nn.Module]) -> None:
         """Print what is about to happen, and open the run folder."""
@@ -324,12 +334,15 @@ class Run:
             print(f"device     {self.fabric.device}, {self.fabric.world_size} process(es), precision {precision}")
             for name, network in networks.items():
                 print(f"{name:<14} {parameters(network):,} parameters")
-            if self.step < self.config.max_steps:
+        with in_turn(self.fabric):
+            if self.fabric.is_global_zero and self.step < self.config.max_steps:
                 if not self.config.out:
                     self.folder = _unused(self.folder)
+                for rest in self.folder.glob(".*.part"):  # of a file that a kill cut off
+                    rest.unlink()
                 write_atomically(self.folder / "config.json", dumps(dataclasses.asdict(self.config), indent=1).encode())
                 self._writer = SummaryWriter(str(self.folder), purge_step=self.step + 1)
-                print(f"writing to {os.path.relpath(self.folder)}", flush=True)
+                print(f"writing to {relative(self.folder)}", flush=True)
         if self.config.compile:
             for network in networks.values():
                 # The network inside of Fabric's wrapper: the wrapper would call itself for ever.
@@ -352,10 +365,11 @@ class Run:
                 self._stopping = self._anybody_interrupted()
                 yield self.step
                 self._bar.update()
-                if self._stopping:
+                if self._stopping and self.step < total:
                     self._bar.close()
                     self._close()
-                    where = quote(os.path.relpath(self.folder))
+                    where = relative(self.folder)
+                    where = quote(where) if os.name == "posix" else list2cmdline([where])
                     _stop(f"stopped at step {self.step}; go on with --resume {where}", 130)
         finally:
             self._bar.close()
@@ -422,23 +436,25 @@ class Run:
 
     def sample(self, tag: str, pictures: Tensor, columns: int = 8) -> None:
         """Write a grid of float [N, C, H, W] in [-1, 1] to `samples/` and to TensorBoard."""
-        if self._writer:
-            images.save_picture(images.grid(pictures, columns), self.folder / "samples" / f"step_{self.step:06d}.png")
-            self._writer.add_images(f"samples/{tag}", images.to_uint8(pictures), self.step)
+        with in_turn(self.fabric):
+            if self._writer:
+                images.save_picture(images.grid(pictures, columns), self.folder / f"samples/step_{self.step:06d}.png")
+                self._writer.add_images(f"samples/{tag}", images.to_uint8(pictures), self.step)
 
     def save(self) -> None:
-        """Write `last.ckpt`: everything that decides the next step."""
+        """Write `last.ckpt`: everything that decides the next step. No process goes on before it is written."""
         random = {"cpu": torch.get_rng_state()}
         if self.fabric.device.type != "cpu":
             random[self.fabric.device.type] = torch.get_device_module(self.fabric.device).get_rng_state()
         for name, own in random.items():  # [world, numbers]: each process goes on with its own
             everybodys = torch.as_tensor(self.fabric.all_gather(own))
             random[name] = everybodys.reshape(-1, own.numel()).cpu()
-        if self.fabric.is_global_zero:
-            content = {"chapter": self.chapter, "config": dataclasses.asdict(self.config), "step": self.step}
-            content |= {"history": self.history, "random": random, "latents": self.latents.get_state()}
-            content |= {name: part.state_dict() for name, part in self.state.items()}
-            save_checkpoint(self.folder / "last.ckpt", content)
+        with in_turn(self.fabric):
+            if self.fabric.is_global_zero:
+                content = {"chapter": self.chapter, "config": dataclasses.asdict(self.config), "step": self.step}
+                content |= {"history": self.history, "random": random, "latents": self.latents.get_state()}
+                content |= {name: part.state_dict() for name, part in self.state.items()}
+                save_checkpoint(self.folder / "last.ckpt", content)
 
     def _load(self, path: Path) -> None:
         content = load_checkpoint(path, self.chapter)
@@ -452,7 +468,9 @@ class Run:
         absent = ", ".join(sorted(self.state.keys() - content.keys()))
         require(not absent, f"--resume: {path} is of an older version of this chapter (it has no {absent}): train anew")
         done, total = content["step"], self.config.max_steps
-        require(done < total, f"{path} already stands at step {done}: give a --max-steps above that")
+        weights = self.folder / "weights.safetensors"  # written last: without them the run was stopped while it ended
+        ended = done > total or (weights.exists() and load_weights(weights, None)[1]["step"] >= done)
+        require(done < total or not ended, f"{path} already stands at step {done}: give a --max-steps above that")
         for name, part in self.state.items():
             if isinstance(part, nn.Module):
                 load_state(part, content[name], str(path))
@@ -472,15 +490,12 @@ class Run:
         if self.fabric.is_global_zero and self.config.max_steps > 0:
             from common.notebook import plot_curves  # matplotlib takes a second to load: not before training
 
+            write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
+            plot_curves(self.history).savefig(self.folder / "curves.png", dpi=80)
             settings = {"chapter": self.chapter, "step": self.step, **settings}
             save_weights(self.folder / "weights.safetensors", network, settings)
-            write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
-            figure = plot_curves(self.history)
-            figure.savefig(self.folder / "curves.png", dpi=80)
             minutes = (time.perf_counter() - self._started) / 60
-            print(
-                f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {os.path.relpath(self.folder)}"
-            )
+            print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
         self._close()
         return self.folder
 

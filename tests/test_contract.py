@@ -25,7 +25,7 @@ SECTIONS = [
 LARGE = {"model.py": 350, "train.py": 320, "generate.py": 220}
 BUDGETS = {"01": {"model.py": 110, "train.py": 215, "generate.py": 125}, "07": LARGE, "08": LARGE}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 260, "generate.py": 185}
-COMMON_BUDGET = 2325
+COMMON_BUDGET = 2370
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
 
@@ -72,7 +72,7 @@ def test_chapters_stand_alone(chapter: str) -> None:
         assert all("parents[1]" in line for line in inserted), "only the repository root is put on the path"
 
 
-def test_common_defines_no_layer_and_no_loss() -> None:
+def test_common_defines_no_layer() -> None:
     modules = {}
     for path in ROOT.glob("common/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -2,9 +2,14 @@
 
 import hashlib
 import itertools
+import multiprocessing
+import os
 import pickle
-import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -135,6 +140,12 @@ def test_celeba_that_exceeds_the_memory_is_decoded_batch_by_batch(
 def test_celeba_without_a_line_is_explained(celeba: Path) -> None:
     (celeba / "list_attr_celeba.txt").write_text("")
     with pytest.raises(UserError, match=r"list_attr_celeba\.txt name no picture of the train split"):
+        data.load("celeba", size=8)
+
+
+def test_celeba_with_another_kind_of_list_is_explained(celeba: Path) -> None:
+    (celeba / "list_eval_partition.txt").write_text("image_id,partition\n000001.jpg,0\n")
+    with pytest.raises(UserError, match=r"list_eval_partition\.txt .* name no picture of the train split"):
         data.load("celeba", size=8)
 
 
@@ -345,18 +356,51 @@ def test_a_damaged_or_locked_zip_gets_one_line(tmp_path: Path) -> None:
             UserError, match=f"cannot read .*pets.zip .*{reason}.*make the zip anew, without a password"
         ):
             data.load(str(tmp_path / "pets.zip"))
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        archive.writestr("/elsewhere/a.png", b"")
+        archive.writestr("b.png", b"")
+    with pytest.raises(UserError, match=r"cannot read .*pets\.zip .*absolute.*make the zip anew"):
+        data.load(str(tmp_path / "pets.zip"))
 
 
-def test_a_zip_is_opened_once_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_is_opened_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening reads the names of all its files, which for 200,000 takes longer than a batch of pictures."""
     for i in range(12):
         save(tmp_path / "pets" / f"{i:02d}.png")
     archive = shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path / "pets")
     monkeypatch.setattr(data, "MEMORY_LIMIT", 100)
-    lazy, opened, real = data.load(archive, size=8), [], zipfile.ZipFile
-    monkeypatch.setattr(zipfile, "ZipFile", lambda *arguments: opened.append(1) or real(*arguments))
-    assert lazy.images[list(range(12))].shape == (12, 3, 8, 8)
+    opened, real = [], zipfile.ZipFile
+    monkeypatch.setattr(
+        zipfile, "ZipFile", lambda *arguments, **options: opened.append(1) or real(*arguments, **options)
+    )
+    lazy = data.load(archive, size=8)
+    for _ in range(3):
+        assert lazy.images[list(range(12))].shape == (12, 3, 8, 8)
     assert len(opened) == 1
+    save(tmp_path / "pets" / "00.png", colour=(200, 0, 0))
+    time.sleep(0.02)  # clocks of file systems are coarse
+    shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path / "pets")
+    assert data.load(archive, size=8).images[[0]][0, 0].float().mean() == 200 and len(opened) > 1
+
+
+@pytest.mark.parametrize("method", sorted({"spawn", "fork"} & set(multiprocessing.get_all_start_methods())))
+def test_ctrl_c_leaves_the_workers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """A terminal sends Ctrl-C to all processes; the run still needs a batch to end its step."""
+    for i in range(8):
+        save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 100)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(
+        multiprocessing.context._default_context, "_actual_context", multiprocessing.get_context(method)
+    )  # type: ignore[attr-defined]
+    batches = data.batches(data.load(str(tmp_path), size=8), 4, seed=0, fabric=CPU)
+    next(batches)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGINT)  # type: ignore[arg-type]
+    time.sleep(0.2)
+    for _ in range(4):
+        assert next(batches)[0].shape == (4, 3, 8, 8)
+    batches.close()
 
 
 def test_a_picture_that_breaks_later_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,10 +505,15 @@ def test_a_batch_larger_than_the_set_is_refused(tmp_path: Path) -> None:
         next(data.batches(data.load(str(tmp_path)), 2, 0, CPU))
 
 
-def test_importing_draws_no_random_numbers_and_touches_no_folder() -> None:
-    state = random.getstate(), torch.get_rng_state().clone(), Path.cwd()
-    import importlib
-
-    for name in ("common.data", "common.images", "common.checkpoint"):
-        importlib.import_module(name)
-    assert random.getstate() == state[0] and torch.equal(torch.get_rng_state(), state[1]) and Path.cwd() == state[2]
+def test_importing_draws_no_random_numbers_touches_no_folder_and_loads_no_painter(tmp_path: Path) -> None:
+    """In a process of its own, where nothing is imported yet. DiceBear would take a second of each start."""
+    program = """if True:
+        import os, random, sys, torch
+        before = random.getstate(), torch.get_rng_state()
+        from common import checkpoint, data, images, pairs, run
+        assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
+        data.avatars.attribute_names("avatars")
+        assert "dicebear" not in sys.modules and not os.listdir()
+    """
+    paths = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=paths, check=True)

@@ -379,7 +379,7 @@ def test_wrong_input_gets_one_line(script: Script, tmp_path: Path, arguments: li
 
 def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Without BatchNorm, which looks at one process's share only, two processes learn what one does."""
-    one_and_two(TRAIN, *SMALL, "--without", "batch-norm", "--precision", "32-true", "--max-steps", 4)
+    one_and_two(TRAIN, *SMALL, "--without", "batch-norm", "--mirror", "--precision", "32-true", "--max-steps", 4)
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("1", "2"))
     assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
 

@@ -154,8 +154,20 @@ def test_scores_refuse_floats_other_sizes_and_few_pictures(digits: Tensor) -> No
         metrics.yardstick("cifar10")
 
 
-def test_the_reference_is_never_the_training_set() -> None:
-    assert metrics.yardstick("mnist-10k").reference == "60,000 training pictures"  # mnist-10k are MNIST's test digits
+def test_the_reference_is_never_the_training_set(digits: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mnist-10k are MNIST's test digits: a run on them is judged by the 60,000, a run on the 60,000 by them."""
+    stick = metrics.yardstick("mnist-10k")
+    assert stick.reference == "60,000 training pictures" and torch.equal(stick.held_out, digits)
+    starter = data.load("mnist-10k")
+    monkeypatch.setattr(data, "load", lambda _: starter)  # as if the training set had been downloaded
+    judge = metrics.yardstick.__wrapped__("mnist")
+    features = embed(judge.network, digits)[0]
+    torch.testing.assert_close(judge.mean, features.double().mean(0))
+    # A sample of all 10,000: the first half comes from tidier writers than the second.
+    halves = [
+        sum(row in half for row in judge.sample.tolist()) for half in map(torch.Tensor.tolist, features.split(5000))
+    ]
+    assert sum(halves) >= 5000 and all(2300 < count < 2700 for count in halves)
 
 
 def test_the_inception_path_names_the_missing_file(
@@ -177,6 +189,11 @@ def test_nearest_finds_the_picture_itself_and_the_closest_otherwise(digits: Tens
     changed = digits[5:8].clone()
     changed[:, 0, :3] += 9
     assert metrics.nearest(changed, digits[:100]).tolist() == [5, 6, 7]
+    far = [3, 1005, 2499]  # the training set is read a thousand at a time
+    assert metrics.nearest(digits[far], digits[:2500]).tolist() == far
+    others = digits[5000:5020]
+    expected = (others.flatten(1)[:, None].double() - digits[:2500].flatten(1)[None].double()).norm(dim=2).argmin(1)
+    assert metrics.nearest(others, digits[:2500]).tolist() == expected.tolist()
 
 
 def test_modes_are_counted() -> None:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from common import UserError, checkpoint, data, run
+from common import UserError, checkpoint, data, relative, run
 from tests.conftest import ROOT, same, start
 
 Script = Callable[..., tuple[int, str, str]]
@@ -104,6 +104,7 @@ def test_the_paper_preset_trains_and_flags_override_it(script: Script, tmp_path:
         (["--devices", 0], "--devices must be at least 1"),
         (["--accelerator", "abacus"], "--accelerator"),
         (["--resume", "/no/such/run"], "there is no checkpoint"),
+        (["--latent-dim", 10**18], "out of memory: lower the batch size"),
     ],
 )
 def test_wrong_input_gets_one_line_and_exit_code_2(
@@ -259,6 +260,74 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_causes(script: Script, t
         assert all(tensor.isfinite().all() for tensor in kept["generator"].values())
 
 
+def test_a_run_that_was_stopped_while_it_ended_is_ended(script: Script, tmp_path: Path) -> None:
+    """A kill between the last checkpoint and the weights: --resume writes what is missing, and nothing else."""
+    out = tmp_path / "run"
+    weights, names = out / "weights.safetensors", ("weights.safetensors", "metrics.json", "last.ckpt")
+    assert script(TRAIN, *SMALL, "--max-steps", 2, "--out", out)[0] == 0
+    shorter = weights.read_bytes()
+    assert script(TRAIN, "--resume", out, "--max-steps", 4)[0] == 0
+    whole = {name: (out / name).read_bytes() for name in names}
+    for before in (None, shorter):  # the first run of this folder, or one that went on
+        weights.unlink()
+        if before:
+            weights.write_bytes(before)
+        (out / "metrics.json").unlink()
+        assert script(TRAIN, "--resume", out)[0] == 0
+        assert whole == {name: (out / name).read_bytes() for name in names}
+    assert "already stands at step 4" in script(TRAIN, "--resume", out)[2]
+
+
+def test_ctrl_c_in_the_last_step_but_one_lets_the_run_end(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run.Run, "_anybody_interrupted", lambda self: self.step == 3)
+    assert script(TRAIN, *SMALL, "--max-steps", 3, "--out", tmp_path / "ends")[0] == 0
+    assert (tmp_path / "ends" / "weights.safetensors").exists()
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 4, "--out", tmp_path / "stops")
+    assert code == 130 and "stopped at step 3; go on with --resume" in errors
+
+
+def test_resume_takes_a_home_folder_and_clears_what_a_kill_left(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert script(TRAIN, *SMALL, "--max-steps", 1, "--out", "~/run")[0] == 0
+    rest = tmp_path / "run" / ".last.ckpt.123.part"
+    rest.write_bytes(b"half a file")
+    assert script(TRAIN, "--resume=~/run", "--max-steps", 2)[0] == 0
+    assert checkpoint.load_checkpoint(tmp_path / "run", "01_basic_gan")["step"] == 2 and not rest.exists()
+
+
+def test_a_run_goes_on_when_its_pictures_were_moved(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for i in range(16):
+        Image.new("L", (20, 20), 15 * i).save(tmp_path / "pictures" / f"{i}.png")
+    out = tmp_path / "run"
+    assert script(TRAIN, *SMALL, "--data", tmp_path / "pictures", "--max-steps", 1, "--out", out)[0] == 0
+    (tmp_path / "pictures").rename(tmp_path / "moved")
+    code, _, errors = script(TRAIN, "--resume", out, "--max-steps", 2)
+    assert code == 2 and "unknown data" in errors
+    assert script(TRAIN, "--resume", out, "--max-steps", 2, "--data", tmp_path / "moved")[0] == 0
+
+
+def test_torchrun_and_the_flags_have_to_agree(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each of torchrun's processes would train alone, all of them into one folder."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 1, "--out", tmp_path / "run")
+    assert code == 2 and "torchrun started 2 process(es), and --devices × --num-nodes is 1" in errors
+
+
+def test_a_path_on_another_drive_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")  # what Windows says
+
+    assert relative(Path("runs")) == "runs"
+    monkeypatch.setattr(os.path, "relpath", refuse)
+    assert relative(ROOT) == str(ROOT)
+
+
 @pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path: Path, polite: signal.Signals) -> None:
     out = tmp_path / "a run"
@@ -324,6 +393,14 @@ def test_wrong_input_stops_all_processes_in_one_line(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert errors.count("did you mean mnist-10k") == 1 and "Traceback" not in errors and "rank1" not in errors
     assert not (tmp_path / "run").exists() and "parameters" not in printed
+
+
+def test_what_the_first_process_cannot_write_stops_all_in_one_line() -> None:
+    process = start(TRAIN, *SMALL, "--devices", 2, "--max-steps", 3, "--out", "/dev/null/run")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert [line for line in errors.splitlines() if line.startswith("error")] == errors.splitlines()[-1:]
+    assert "cannot write /dev/null/run" in errors and "Traceback" not in errors and "rank1" not in errors
 
 
 def test_two_machines_equal_one(tmp_path: Path) -> None:
@@ -416,6 +493,7 @@ def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
         (["--out", "/proc/nowhere"], "cannot write"),
         (["--seed", 10**20], "--seed must lie between"),
         (["--num", 10**13], "out of memory: lower the batch size"),
+        (["--num", 10**18], "out of memory: lower the batch size"),
     ],
 )
 def test_generate_explains_wrong_input(script: Script, arguments: list[object], expected: str) -> None:
