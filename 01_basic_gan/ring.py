@@ -123,7 +123,7 @@ def unrolled(
 def train(
     config: Config, look: Callable[[int, nn.Module, nn.Module], None] | None = None
 ) -> tuple[nn.Module, nn.Module]:
-    """Play the game; `look(step, generator, discriminator)` is called 50 times. Returns both networks."""
+    """Play the game; `look(step, generator, discriminator)` is called some 50 times. Returns both networks."""
     torch.manual_seed(config.seed)
     generator = mlp(LATENT_DIM, 2, config.width)
     discriminator = mlp(2, 1, config.width)

@@ -164,7 +164,7 @@ def train(config: Config) -> Path:
     real_batches = batches(data, config.batch_size, config.seed, fabric, start=run.step)
 
     for _ in run.steps():
-        # (1) Discriminator: ascend Eq. 1. The generator is frozen, so keep no graph for it.
+        # (1) Discriminator: ascend Eq. 1. The generator does not learn here, so keep no graph for it.
         real, _ = next(real_batches)  # [N, C, H, W]
         z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
         with torch.no_grad():

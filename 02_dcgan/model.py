@@ -5,7 +5,7 @@ for the generator, section 3 for the five guidelines, section 4 for the initiali
 the authors' code (the paper has no table of it). With spectral norm, the default of train.py, it has no BatchNorm.
 
 Differs from paper: the generator's first layer is a transposed convolution on a 1×1 map, which is the paper's
-"project and reshape" with one name fewer; the kernels are 4×4 and not 5×5, since 4 is divisible by the stride of 2
+"project and reshape" in one layer; the kernels are 4×4 and not 5×5, since 4 is divisible by the stride of 2
 (the notebook shows what happens otherwise); any size from 16 to 256; channels are not doubled beyond 8 × width.
 With width 64, size 64 and 3 channels these are the 3,576,704 and 2,765,568 parameters of the usual implementation.
 
@@ -45,7 +45,7 @@ def widths(width: int, doublings: int) -> list[int]:
 
 
 def dcgan_init(layer: nn.Module) -> None:
-    """Section 4: weights from N(0, 0.02). The authors' code: BatchNorm scales from N(1, 0.02); around 0 they would be off."""
+    """Section 4: weights from N(0, 0.02). The authors' code: BatchNorm scales from N(1, 0.02); around 0 they would switch maps off."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(layer.weight, 0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):

@@ -176,7 +176,7 @@ def train(config: Config) -> Path:
             z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
             with torch.no_grad():
                 fake = generator(z)
-            epsilon = torch.special.ndtr(run.randn(config.batch_size))  # [N], U[0, 1]: a normal number's own quantile
+            epsilon = torch.special.ndtr(run.randn(config.batch_size))  # [N], U[0, 1]: a normal number's own CDF
             real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
             loss_d = critic_loss(real_scores, fake_scores)
             if config.lipschitz == "penalty":

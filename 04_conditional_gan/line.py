@@ -66,7 +66,7 @@ def optimal_discriminator(p_data: Tensor, p_g: Tensor) -> Tensor:
 
 
 def projection_form(p_data: Tensor, p_g: Tensor) -> tuple[Tensor, Tensor]:
-    """The two parts of the best logit, from joint densities [X, K]; section 3 of arXiv:1802.05637.
+    """The two parts of the best logit, from joint densities [X, K]; Eq. 2 of arXiv:1802.05637.
 
     Returns log p_data(y|x) / p_g(y|x) [X, K], which is about the label, and log p_data(x) / p_g(x) [X, 1], which is not.
     """

@@ -40,12 +40,12 @@ class Config(Settings):
 
     # The condition
     condition: Literal["embedding", "auxiliary", "projection"] = "projection"  # ours: later work builds on it
-    lambda_class: float = 1.0  # weight of the class loss of "auxiliary"; arXiv:1610.09585 section 3 has none, that is 1
+    lambda_class: float = 1.0  # weight of the class loss of "auxiliary"; arXiv:1610.09585 section 3 adds it as it is
     label_blind: bool = False  # a mistake on purpose: the discriminator does not see the label
     shuffle_labels: bool = False  # a mistake on purpose: every picture gets the label of another one
 
     # The game
-    loss: Literal["non-saturating", "hinge"] = "hinge"  # arXiv:1802.05637 section 4
+    loss: Literal["non-saturating", "hinge"] = "hinge"  # arXiv:1802.05637 section 5
     n_discriminator: int = 1  # updates of the discriminator for each of the generator; ours
 
     # The networks
@@ -53,12 +53,12 @@ class Config(Settings):
     width: int = 32  # channels next to the picture, of both networks; ours: half of DCGAN's, for two cores
     pool: Literal["convolution", "sum"] = "convolution"  # D's last features; ours: the paper's sum obeyed far less here
     batch_norm: bool = True  # in the generator; arXiv:1511.06434 section 3
-    spectral_norm: bool = True  # in the discriminator; arXiv:1802.05957, as in arXiv:1802.05637 section 4
+    spectral_norm: bool = True  # in the discriminator; arXiv:1802.05957, as in arXiv:1802.05637 section 5
 
     # The optimisers
     lr_g: float = 1e-3  # ours: the projection paper's 2e-4 with beta2 0.9 needs more steps than a laptop has time for
     lr_d: float = 1e-3  # ours: the same
-    beta1: float = 0.0  # Adam's momentum; arXiv:1802.05637 section 4
+    beta1: float = 0.0  # Adam's momentum; arXiv:1802.05637 section 5
     beta2: float = 0.99  # Adam's memory of squared gradients; ours: as in chapter 01
     ema_decay: float = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
 
@@ -77,7 +77,7 @@ class Config(Settings):
             require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
 
 
-# The projection paper's section 4 with the numbers of its authors' sn_cifar10.yml. Differs from paper: DCGAN's layers at
+# The projection paper's section 5 with the numbers of its authors' sn_cifar10.yml. Differs from paper: DCGAN's layers at
 # DCGAN's width in place of ResNets; the generator's batch is 64 too, not 128; the learning rate does not decay.
 PRESETS = {
     "laptop": Config(),
@@ -170,7 +170,7 @@ def train(config: Config) -> Path:
 
     for _ in run.steps():
         for _ in range(config.n_discriminator):
-            # (1) Discriminator: judge pictures with their labels. The generator is frozen, so keep no graph for it.
+            # (1) Discriminator: judge pictures with their labels. The generator does not learn here, so keep no graph for it.
             real, real_y = next(real_batches)  # [N, C, H, W], [N]
             real = real.contiguous(memory_format=torch.channels_last)
             z = run.randn(config.batch_size, config.latent_dim)  # [N, D]

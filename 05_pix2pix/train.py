@@ -38,7 +38,7 @@ class Config(Settings):
     data: str = "satellite-map"  # a named set of pairs (facades, maps, …), or a folder or zip of your own
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
     size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
-    max_steps: int = 2500  # updates of the generator; ours: a longer run had a higher L1 on new regions, see README.md
+    max_steps: int = 2500  # updates of the generator; ours: README.md has a longer run, whose L1 was higher
     batch_size: int = 8  # pairs of all devices together; ours: the paper's 1 leaves two cores half idle
     accumulate: int = 1  # work on the batch in so many parts, one after the other, to save memory
 
@@ -212,8 +212,8 @@ def train(config: Config) -> Path:
         opt_g.zero_grad()
         for x, y in parts:
             fake = fake if len(parts) == 1 else generator(x)
-            off = l1_loss(fake, y)
-            loss_g = config.lambda_l1 * off
+            l1 = l1_loss(fake, y)
+            loss_g = config.lambda_l1 * l1
             if config.lambda_gan > 0:
                 with frozen(fabric, discriminator):
                     loss_g = loss_g + config.lambda_gan * adversarial_loss(discriminator(x, fake))
@@ -223,7 +223,7 @@ def train(config: Config) -> Path:
 
         # (3) Look at it. With several parts the curves are those of the last one.
         if run.log_now:
-            curves = {"loss/g": loss_g, "l1/train": off}
+            curves = {"loss/g": loss_g, "l1/train": l1}
             if config.lambda_gan > 0:
                 curves |= {"loss/d": loss_d, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
                 curves |= {

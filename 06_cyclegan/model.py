@@ -92,7 +92,7 @@ class Discriminator(nn.Module):
 
     Args:
         channels: C.
-        width: channels of the first layer; the paper's 64. Doubled at each layer, at most 8 times.
+        width: channels of the first layer; the paper's 64. Doubled at each layer, at most 8 · width.
         layers: layers of stride 2. A logit sees a patch of 16 × 16 pixels with 1, 34 with 2, 70 with 3 (the paper's).
     """
 
@@ -101,7 +101,7 @@ class Discriminator(nn.Module):
         parts: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]  # C64: no norm here
         features = width
         for i in range(1, layers + 1):
-            wider, stride = min(2**i, 8) * width, 2 if i < layers else 1  # the last of them keeps the size
+            wider, stride = min(2**i, 8) * width, 2 if i < layers else 1  # the last has stride 1
             parts += [nn.Conv2d(features, wider, 4, stride, 1), normalised(wider), nn.LeakyReLU(0.2)]
             features = wider
         self.layers = nn.Sequential(*parts, nn.Conv2d(features, 1, 4, 1, 1))
@@ -120,7 +120,7 @@ def initialise(module: nn.Module) -> None:
 
 
 class ImagePool:
-    """The last translations, of which the discriminator sees old ones too (section 4; arXiv:1612.07828).
+    """Up to `size` earlier translations, which the discriminator sees again (section 4; arXiv:1612.07828).
 
     While fewer than `size` pictures are in it, each new one is kept and handed out. Then for each new picture a coin
     decides: the picture itself, or a kept one in its stead, whose place it takes. `size` 0 hands out what comes in.

@@ -36,8 +36,8 @@ def true_pairs(name: str, size: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def translate(generator: Generator, pictures: Tensor) -> Tensor:
-    """Translations of float [N, C, H, W], a hundred at a time."""
-    return torch.cat([generator(part) for part in pictures.split(100)])
+    """Translations of float [N, C, H, W], 25 at a time."""
+    return torch.cat([generator(part) for part in pictures.split(25)])
 
 
 def report(to_b: Generator, to_a: Generator, data: str, size: int) -> tuple[str, dict[str, dict[str, float]]]:

@@ -195,7 +195,7 @@ def train(config: Config) -> Path:
             loss_adversarial = generator_loss(judge_b(fake_b)) + generator_loss(judge_a(fake_a))
         loss_cycle = cycle_loss(back_a, real_a) + cycle_loss(back_b, real_b)
         loss_identity = identity_loss(same_a, real_a) + identity_loss(same_b, real_b)
-        loss_g = loss_adversarial + config.lambda_cycle * (loss_cycle + config.lambda_identity * loss_identity)  # Eq. 3
+        loss_g = loss_adversarial + config.lambda_cycle * (loss_cycle + config.lambda_identity * loss_identity)
         opt_g.zero_grad()
         fabric.backward(loss_g)
         opt_g.step()

@@ -10,7 +10,7 @@ get no gradient, and so no update. Nothing is built, copied or thrown away when 
 
 Differs from paper: the standard deviation is taken over groups of 4 (as in the authors' code), or of 3, 2 or 1 where the batch has no
 groups of 4; channels are a setting, and so is whether a size has two convolutions, as in table 2, or one (`convs`); a convolution and
-the doubling or halving beside it are computed as one (`Doubled`, `Halved`), which the authors' code does for large maps: the same function in
+the doubling or halving beside it are computed as one (`Doubled`, `Halved`), as in the authors' code: the same function in
 the generator; in the critic the mean is taken before the LeakyReLU and not behind it.
 
 Shape letters: N pictures in a batch, C channels of a picture, K channels of a hidden map, H = W = resolution, D latent numbers, G group size.

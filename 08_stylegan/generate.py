@@ -39,7 +39,7 @@ class Config:
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     seed: int = 0  # decides the latents and the noise
-    num: int | None = None  # pictures; default: 64, or 5,000 to score
+    num: int | None = None  # pictures; default: 64, 1,000 for --swap-table and --path-length, or 5,000 to score
     resolution: int | None = None  # of the pictures: any stage of the growth; default: the last one that was trained
     psi: float = 1.0  # truncation: 1 none, 0 the mean face
     mixed: bool = False  # every picture gets the styles of two latents, as in training; to score a run without mixing
@@ -137,14 +137,14 @@ def main(config: Config) -> None:
     if config.swap_table:
         from scores import swap_table, table_text
 
-        print(table_text(swap_table(painter, seed=config.seed)))
+        print(table_text(swap_table(painter, config.num or 1000, config.seed)))
 
     if config.path_length:
         from common.metrics import yardstick
         from scores import path_length
 
         for space in ("z", "w"):
-            length = path_length(painter, space, seed=config.seed)
+            length = path_length(painter, space, config.num or 1000, config.seed)
             print(
                 f"perceptual path length in {space}: {length:.1f} (of the features of {yardstick('avatars').network_id})"
             )

@@ -308,7 +308,7 @@ class Discriminator(nn.Module):
     Args:
         size, channels, base, most: as for the generator.
         without: "blur" is for the paper's kind; the other has none.
-        group: pictures that minibatch deviation compares; 1 leaves it out of use (its map is then zero).
+        group: pictures that minibatch deviation compares; 1 leaves it out of use (its map is then the same for all).
         kind: "paper" is chapter 07's with `--convs 2`, from 4×4 pictures on. "strided" (the default of train.py) is chapter 02's, grown, from
             8×8 on: a 4×4 convolution of stride 2 a resolution, two layers at the end (there: one), and R1 in place of spectral norm.
     """

@@ -48,7 +48,7 @@ def discriminator_says(history: Mapping[str, Sequence[float]], config: Mapping[s
     right = [(real + fake) / 2 for real, fake in zip(history["right/real"], history["right/fake"], strict=True)]
     last = mean(right[-len(right) // 5 :])
     if last < GUESSING:
-        return f"The discriminator guesses: right about {last:.0%} at the end. Near the goal that is well; with bad samples it is too weak: try a higher --lr-d."
+        return f"The discriminator guesses: right about {last:.0%} at the end. Near the goal that is fine; with bad samples it is too weak: try a higher --lr-d."
     if last < WON:
         return f"The discriminator is right about {last:.0%} at the end: ahead, and not so far that it stops teaching."
     since = next(i for i in range(len(right)) if right[i] >= WON and mean(right[i:]) >= WON)

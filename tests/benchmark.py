@@ -411,7 +411,7 @@ def measure(chapter: str, flags: list[str] | None) -> dict[str, Any]:
             precision = run.make_fabric(config, growing=True).strategy.precision.precision  # what "auto" means here
             batch_size = config.batch_size
             train.train(config)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)  # GiB
     seconds = times[WARM_UP + MEASURED] - times[WARM_UP]
     return {"rate": MEASURED * batch_size / seconds, "memory": peak, "precision": precision}
 

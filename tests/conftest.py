@@ -1,11 +1,15 @@
 """Shared fixtures: a chapter's modules, and a chapter's scripts run as a learner runs them."""
 
 import importlib
+import multiprocessing
 import os
 import runpy
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
@@ -77,6 +81,41 @@ def start(path: str, *arguments: object, **options: object) -> subprocess.Popen[
     )  # fmt: skip
 
 
+def live(path: str, arguments: list[str], environment: dict[str, str], log: str) -> None:
+    """One life of a script, as from the command line; what it says is appended to the file `log`."""
+    torch.set_num_threads(1)  # sums in one order
+    os.environ.update(environment)
+    sys.path.insert(0, str((ROOT / path).parent))
+    sys.argv = [path, *arguments]
+    with open(log, "a", buffering=1) as said, redirect_stdout(said), redirect_stderr(said):
+        runpy.run_path(str(ROOT / path), run_name="__main__")
+
+
+def fork(path: str, *arguments: object, log: Path | str = os.devnull, **environment: str) -> BaseProcess:
+    """Start a script in a fork of one process that has everything imported: it begins at once."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.conftest", "common.run", "common.pairs", "common.diagnosis"])
+    life = processes.Process(target=live, args=(path, [str(word) for word in arguments], environment, str(log)))
+    life.start()
+    return life
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def pair(path: str, *arguments: object, log: Path, code: int = 0) -> None:
+    """Run a script with `--devices 2`, as torchrun would start it: two forks that find each other by their environment."""
+    both = {"TORCHELASTIC_RUN_ID": "tests", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    both |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    lives = [fork(path, *arguments, "--devices", 2, log=log, **both, RANK=rank, LOCAL_RANK=rank) for rank in "01"]
+    for life in lives:
+        life.join(120)
+    assert [life.exitcode for life in lives] == [code, code], log.read_text()
+
+
 @pytest.fixture
 def one_and_two(script: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Callable[..., None]:
     """one_and_two("01_basic_gan/train.py", "--max-steps", 2): a run of one process in tmp_path / "1", the same of two in "2"."""
@@ -84,13 +123,24 @@ def one_and_two(script: Callable[..., tuple[int, str, str]], tmp_path: Path) -> 
     def run(path: str, *arguments: object) -> None:
         code, _, errors = script(path, *arguments, "--out", tmp_path / "1")
         assert code == 0, errors
-        process = start(path, *arguments, "--devices", 2, "--out", tmp_path / "2")
-        printed, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-        assert printed.count("writing to") == 1  # only the first process speaks
+        pair(path, *arguments, "--out", tmp_path / "2", log=tmp_path / "said")
+        assert (tmp_path / "said").read_text().count("writing to") == 1  # only the first process speaks
         assert len(list((tmp_path / "2").glob("events*"))) == 1  # and writes
 
     return run
+
+
+def peak_memory() -> float:
+    """The most memory that this process has used, in GiB."""
+    import resource  # not on Windows, where only the slow tests would need it
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, KiB elsewhere
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: a worker that began one last would be left alone with it."""
+    items.sort(key=lambda item: ("test_contract" not in item.nodeid, ".ipynb" not in item.nodeid))
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

@@ -182,7 +182,7 @@ def test_readme_commands_run_as_written(
     if "--resume" in arguments:
         arguments += ["--max-steps", "3"]
     elif path.endswith("train.py"):
-        arguments += ["--max-steps", "2", "--out", str(tmp_path / "run")]
+        arguments += ["--max-steps", "1" if "paper" in arguments else "2", "--out", str(tmp_path / "run")]
         if {"paper", "mnist", "fashion-mnist", "cifar10", "celeba", "maps"} & set(arguments):  # a download, or large
             starter = (
                 ["--data", "satellite-map", "--size", "64"] if path[:2] in ("05", "06") else ["--data", "mnist-10k"]
@@ -191,7 +191,12 @@ def test_readme_commands_run_as_written(
     elif not path.endswith("generate.py"):  # an experiment in the plane
         arguments += ["--steps", "2", "--out", str(tmp_path / "plane.gif")]
     else:
-        arguments += ["--out", str(tmp_path)] + (["--num", "1000"] if "--score" in arguments else [])
+        fewer = {"--score": "1000", "--swap-table": "100", "--path-length": "100"}
+        arguments += [
+            "--out",
+            str(tmp_path),
+            *(word for flag in arguments for word in ("--num", fewer.get(flag)) if flag in fewer),
+        ]
     code, _, errors = script(path, *arguments)
     assert code == 0, errors
 

@@ -525,6 +525,13 @@ def test_distances_against_their_definitions(scores: ModuleType) -> None:
     assert noisy["l1"] == pytest.approx(0.05 * math.sqrt(2 / math.pi), rel=0.02)
     assert noisy["psnr"] == pytest.approx(10 * math.log10(4 / 0.0025), abs=0.1)
     assert -0.2 < scores.distances(truth.flip(0), truth)["ssim"] < 0.3
+    few, many = (
+        torch.rand(9, 3, 32, 32),
+        torch.rand(11, 3, 32, 32),
+    )  # pictures are taken eight at a time: each counts once
+    fakes, truths = torch.cat([few, many]), torch.cat([few, many.flip(0)])
+    parts = [scores.distances(fakes[some], truths[some])["ssim"] for some in (slice(9), slice(9, 20))]
+    assert scores.distances(fakes, truths)["ssim"] == pytest.approx((9 * parts[0] + 11 * parts[1]) / 20, abs=1e-5)
     flat, other = (to_float(torch.full((1, 3, 32, 32), level, dtype=torch.uint8)) for level in (2, 7))
     c1 = 0.01**2  # of Wang et al., for intensities from 0 to 1
     dark, light = 2 / 255, 7 / 255

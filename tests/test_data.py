@@ -393,14 +393,18 @@ def test_ctrl_c_leaves_the_workers_alone(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         multiprocessing.context._default_context, "_actual_context", multiprocessing.get_context(method)
     )  # type: ignore[attr-defined]
-    batches = data.batches(data.load(str(tmp_path), size=8), 4, seed=0, fabric=CPU)
-    next(batches)
-    for worker in multiprocessing.active_children():
-        os.kill(worker.pid, signal.SIGINT)  # type: ignore[arg-type]
-    time.sleep(0.2)
-    for _ in range(4):
-        assert next(batches)[0].shape == (4, 3, 8, 8)
-    batches.close()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the background jobs of a shell ignore it
+    try:
+        batches = data.batches(data.load(str(tmp_path), size=8), 4, seed=0, fabric=CPU)
+        next(batches)
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGINT)  # type: ignore[arg-type]
+        time.sleep(0.2)
+        for _ in range(4):
+            assert next(batches)[0].shape == (4, 3, 8, 8)
+        batches.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_picture_that_breaks_later_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

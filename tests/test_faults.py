@@ -1,12 +1,7 @@
 """Every chapter's training is killed at random moments, resumed, and ends as if nothing had happened, bit for bit."""
 
-import io
-import multiprocessing
 import random
-import runpy
-import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -14,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from common.checkpoint import load_checkpoint
-from tests.conftest import CHAPTERS, ROOT, same
+from tests.conftest import CHAPTERS, fork, same
 
 KILLS = 3  # of each chapter
 STEPS = 120  # of a whole run: more than its lives get through, and the same for all, since learning rates follow it
@@ -33,31 +28,16 @@ SMALL = {
 }
 
 
-def live(chapter: str, arguments: list[str]) -> None:
-    """One life of a training, in a process of its own: train.py as from the command line."""
-    torch.set_num_threads(1)  # sums in one order
-    sys.path.insert(0, str(ROOT / chapter))
-    sys.argv = ["train.py", *arguments]
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        runpy.run_path(str(ROOT / chapter / "train.py"), run_name="__main__")
-
-
 def saved_step(folder: Path, chapter: str) -> int:
     return int(load_checkpoint(folder, chapter)["step"]) if (folder / "last.ckpt").exists() else 0
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_training_that_is_killed_again_and_again_ends_like_one_that_is_not(chapter: str, tmp_path: Path) -> None:
-    processes = multiprocessing.get_context("forkserver")  # forks of one process that has everything imported: fast
-    processes.set_forkserver_preload(["tests.test_faults", "common.run", "common.pairs", "common.diagnosis"])
-
-    def start(*arguments: object) -> multiprocessing.process.BaseProcess:
-        life = processes.Process(target=live, args=(chapter, [str(word) for word in arguments]))
-        life.start()
-        return life
+    train = f"{chapter}/train.py"
 
     def finish(*arguments: object) -> None:
-        life = start(*arguments)
+        life = fork(train, *arguments)
         life.join(60)
         assert life.exitcode == 0
 
@@ -68,7 +48,7 @@ def test_a_training_that_is_killed_again_and_again_ends_like_one_that_is_not(cha
     rng = random.Random(chapter)
     for _ in range(KILLS):
         before = saved_step(killed, chapter)
-        life = start(*(["--resume", killed] if before else first))
+        life = fork(train, *(["--resume", killed] if before else first))
         until = time.monotonic() + 60
         while saved_step(killed, chapter) < before + 3 and time.monotonic() < until:
             assert life.is_alive(), "it ended by itself"

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import UserError
-from tests.conftest import same
+from tests.conftest import peak_memory, same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -557,7 +556,7 @@ def test_a_step_at_full_size_fits_into_16_gb(train: ModuleType, tmp_path: Path) 
     config = train.Config(**{**vars(train.PRESETS["paper"]), **schedule, "out": str(tmp_path / "run")})
     began = time.perf_counter()
     folder = train.train(config)
-    seconds, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds, peak = time.perf_counter() - began, peak_memory()
     print(f"one step at 1024×1024, batch 3: {seconds:.0f} s in all, {peak:.1f} GiB")
     assert (folder / "weights.safetensors").exists() and peak < 16
 

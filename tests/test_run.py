@@ -7,7 +7,6 @@ import random
 import shlex
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from common import UserError, checkpoint, data, relative, run
-from tests.conftest import ROOT, same, start
+from tests.conftest import ROOT, fork, free_port, pair, same, start
 
 Script = Callable[..., tuple[int, str, str]]
 TRAIN = "01_basic_gan/train.py"
@@ -348,18 +347,19 @@ def test_killed_processes_that_belong_together_lose_nothing(tmp_path: Path) -> N
     `test_faults.py` kills single processes, in every chapter.
     """
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    settings = [*SMALL, "--no-batch-norm", "--dropout", 0, "--save-every", 1, "--sample-every", 10**6, "--devices", 2]
-    process = start(TRAIN, *settings, "--max-steps", 10**6, "--out", killed, start_new_session=True)
+    settings = [*SMALL, "--no-batch-norm", "--dropout", 0, "--save-every", 1, "--sample-every", 10**6]
+    endless = ["--devices", 2, "--max-steps", 10**6, "--out", killed]
+    process = start(TRAIN, *settings, *endless, start_new_session=True)
     wait_for(lambda: saved_step(killed) > 5)
     time.sleep(random.Random(0).uniform(0, 0.3))
     process.kill()
     process.communicate()
     wait_for(lambda: not group_lives(process.pid))
     steps = saved_step(killed) + 5
-    for out in (["--resume", killed], [*settings, "--out", whole]):
-        process = start(TRAIN, *out, "--max-steps", steps)
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    pair(TRAIN, "--resume", killed, "--max-steps", steps, log=tmp_path / "said")
+    process = start(TRAIN, *settings, "--devices", 2, "--max-steps", steps, "--out", whole)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     assert same(*(load_file(folder / "weights.safetensors") for folder in (killed, whole)))
     assert json.loads((killed / "metrics.json").read_text())["step"] == list(range(1, steps + 1))
 
@@ -403,20 +403,35 @@ def test_what_the_first_process_cannot_write_stops_all_in_one_line() -> None:
     assert "cannot write /dev/null/run" in errors and "Traceback" not in errors and "rank1" not in errors
 
 
+@pytest.mark.parametrize("trouble", ["samples", "weights"])
+def test_trouble_of_the_first_process_alone_stops_both_in_one_line(tmp_path: Path, trouble: str) -> None:
+    """Only the first process writes, and sees what goes wrong there; the other must not wait for it, or talk on its own."""
+    settings = [*SMALL, "--log-every", 50, "--sample-every", 50, "--save-every", 1, "--max-steps", 50]
+    out = tmp_path / "run"
+    if trouble == "samples":  # a file is where the folder of the grids should be
+        out.mkdir()
+        (out / "samples").write_text("")
+    else:
+        settings += ["--optimizer", "sgd", "--lr-g", 1e30, "--lr-d", 1e30]
+    pair(TRAIN, *settings, "--out", out, log=tmp_path / "said", code=2)
+    said = (tmp_path / "said").read_text()
+    assert said.count("error: ") == 1 and ("samples" if trouble == "samples" else "not finite") in said
+    assert "Traceback" not in said
+
+
 def test_two_machines_equal_one(tmp_path: Path) -> None:
     """The command of the root README for several machines: torchrun on each, here twice on this one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = [*SMALL, "--no-batch-norm", "--dropout", 0, "--precision", "32-true", "--max-steps", 6]
-    alone = start(TRAIN, *settings, "--out", tmp_path / "one")
+    alone = fork(TRAIN, *settings, "--out", tmp_path / "one")
     nodes = []
     for rank in (0, 1):
         machines = ["--nnodes", 2, "--node-rank", rank, "--nproc-per-node", 1]
         machines += ["--master-addr", "127.0.0.1", "--master-port", port, ROOT / TRAIN]
         both = ["--devices", 1, "--num-nodes", 2, "--out", tmp_path / "two"]
         nodes.append(start("-m", "torch.distributed.run", *machines, *settings, *both))
-    for process in (alone, *nodes):
+    alone.join(60)
+    for process in nodes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
