@@ -22,6 +22,7 @@ import signal
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from json import dumps
@@ -186,6 +187,7 @@ def make_fabric(settings: Settings, growing: bool = False) -> Fabric:
 
     `growing` is for networks that do not use all of their weights in every step: no process then waits for their gradients.
     """
+    warnings.filterwarnings("ignore", ".*(all_gather|broadcast_buffers`) is deprecated")  # by Fabric: not the learner's
     processes = settings.devices * settings.num_nodes
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
