@@ -108,13 +108,16 @@ def main(config: Config) -> None:
     torch.manual_seed(config.seed)
     written = []
 
-    for path in own_pictures(config.pictures):
+    given = own_pictures(config.pictures)
+    taken = {path.resolve() for path in given}  # what is read is not written over
+    for path in given:
         picture, done = read_own(path, size, config.whole)
         print(done)
         fake = translate(generator, to_float(picture[None]).to(device)).cpu()
         name, again = f"{path.stem}_translated.png", 2
-        while config.out / name in written:  # photo.jpg beside photo.png, or the same name in another folder
+        while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name in another folder
             name, again = f"{path.stem}_translated_{again}.png", again + 1
+        taken.add((config.out / name).resolve())
         written.append(
             images.save_picture(Image.fromarray(images.to_uint8(fake)[0].permute(1, 2, 0).numpy()), config.out / name)
         )

@@ -97,13 +97,18 @@ def main(config: Config) -> None:
 
     if config.pictures:
         ways = {"AtoB": (to_b, to_a), "BtoA": (to_a, to_b)}[config.direction]
-        for path in own_pictures(config.pictures):
+        given = own_pictures(config.pictures)
+        taken = {path.resolve() for path in given}  # what is read is not written over
+        for path in given:
             picture, done = read_own(path, size, channels)
             print(done)
             row = images.grid(strip(ways, picture.to(device)), 3, scale=max(1, 256 // size))
             name, again = f"{path.stem}_{config.direction}.png", 2
-            while config.out / name in written:  # photo.jpg beside photo.png, or the same name in another folder
+            while (
+                config.out / name
+            ).resolve() in taken:  # photo.jpg beside photo.png, or the same name in another folder
                 name, again = f"{path.stem}_{config.direction}_{again}.png", again + 1
+            taken.add((config.out / name).resolve())
             written.append(images.save_picture(row, config.out / name))
     else:
         trained_on = config.data or str(settings["data"])

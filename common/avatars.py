@@ -99,6 +99,7 @@ def draw(name: str, size: int, split: str, folder: Path) -> tuple[np.ndarray, np
         return kept["images"], kept["labels"]  # plain arrays only: numpy refuses pickled objects
     from common.checkpoint import write_atomically  # brings torch along, which a notebook's helpers do without
 
+    write_atomically(folder / f".{name}-{split}-{size}", b"", "GAN_DATA").unlink(missing_ok=True)  # before the work
     sizes = TOGETHER if size in TOGETHER else (size,)
     seeds = [f"{split}-{number}" for number in range(NUMBER)]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # spawn: torch has threads of its own

@@ -61,6 +61,8 @@ def load_checkpoint(path: Path, chapter: str) -> dict[str, Any]:
     if path.is_dir():
         path = path / "last.ckpt"
     require(path.is_file(), f"--resume: there is no checkpoint {path}")
+    weights = path.suffix == ".safetensors"
+    require(not weights, f"--resume: {path} are weights for generate.py: give the run's folder, or its last.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch reports a cut-off file, a foreign file and forbidden code in many ways
@@ -78,8 +80,8 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None
         module.load_state_dict(state)
     except (RuntimeError, KeyError) as error:
         raise UserError(
-            f"the networks in {source} have other sizes than this {type(module).__name__}; "
-            "use the settings they were trained with"
+            f"the networks in {source} have other sizes than these settings and data ask for; "
+            "use those that they were trained with"
         ) from error
 
 

@@ -95,6 +95,7 @@ def load(name_or_path: str, size: int | None = None, channels: int | None = None
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
+    require(name_or_path != "", "--data is empty: name a set, or a folder or zip of pictures")
     if name_or_path in NAMED:
         return _resized(NAMED[name_or_path](split, size), size, channels)
     path = Path(name_or_path).expanduser()

@@ -181,6 +181,7 @@ class PairFiles(PictureFiles):
 
 def _listing(name: str, kind: str, known: tuple[str, ...]) -> tuple[Path, list[str], str]:
     """A folder or zip, the pictures in it, and a note about the files in it that are none."""
+    require(name != "", "--data is empty: name a set, or a folder or zip of pictures")
     root = Path(name).expanduser()
     if name in known:
         root = _downloaded(name, kind, "tar.gz" if kind == "pix2pix" else "zip")

@@ -16,6 +16,8 @@ Nothing here decides how a network learns. A chapter's loop looks like this:
 import argparse
 import contextlib
 import dataclasses
+import errno
+import io
 import math
 import os
 import signal
@@ -48,7 +50,7 @@ from common.data import Pictures
 ROOT = Path(__file__).parent.parent
 # What may differ when a run goes on: how long, how often it is looked at, on which machine, and where the data lie now.
 FREE_WHEN_RESUMED = {
-    "preset", "out", "resume", "max_steps", "log_every", "sample_every", "save_every", "accelerator", "devices", "num_nodes",
+    "out", "resume", "max_steps", "log_every", "sample_every", "save_every", "accelerator", "devices", "num_nodes",
     "precision", "compile", "data",
 }  # fmt: skip
 AnyConfig = TypeVar("AnyConfig")
@@ -94,6 +96,9 @@ def command_line(
 
     The defaults are the class's, `--preset`'s or those of the run of `--resume`. The user's mistakes get one line, exit code 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the sign × shows another one
     try:
         default = None
         if presets is not None:
@@ -106,6 +111,8 @@ def command_line(
                 default = _config_of(Path(known.resume).expanduser(), chapter, config)
         parsed = tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,))
         for name, value in vars(parsed).items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            require(finite, f"--{name.replace('_', '-')} must be a finite number, not {value}")
             if isinstance(value, Path):
                 setattr(parsed, name, value.expanduser())  # no shell does so in --out=~/pictures
         seed = getattr(parsed, "seed", 0)
@@ -117,7 +124,13 @@ def command_line(
         _leave(0)
     except UserError as error:
         _stop(f"error: {error}", error.exit_code)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _leave(141)
+        sys.exit(141)
     except OSError as error:  # a path that may not be read or written, or is too long
+        if error.errno == errno.ENOSPC:
+            _stop("error: the disk is full: free some space, or choose another folder with --out", 2)
         if not error.filename:
             raise
         _stop(f"error: {error.filename}: {error.strerror}; use another path, or mend its permissions", 2)

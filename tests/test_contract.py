@@ -25,7 +25,7 @@ SECTIONS = [
 LARGE = {"model.py": 350, "train.py": 320, "generate.py": 220}
 BUDGETS = {"01": {"model.py": 110, "train.py": 215, "generate.py": 125}, "07": LARGE, "08": LARGE}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 260, "generate.py": 185}
-COMMON_BUDGET = 2375
+COMMON_BUDGET = 2390
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
 

@@ -592,6 +592,9 @@ def test_generate_translates_pictures_of_any_size_and_format(script: Script, tmp
     written = {path.name for path in (tmp_path / "each").iterdir()}
     assert code == 0 and len(written) == 6, errors  # one file for each picture
     assert {"photo_AtoB.png", "photo_AtoB_2.png", "photo_AtoB_3.png"} < written
+    noise.save(folder / "more" / "photo_AtoB.png")  # of the user's, with the name of a translation
+    assert script(GENERATE, folder / "more", "--out", folder / "more")[0] == 0
+    assert Image.open(folder / "more" / "photo_AtoB.png").tobytes() == noise.tobytes()
     code, _, _ = script(GENERATE, folder / "photo.jpg", "--size", 128, "--out", tmp_path / "made")
     assert code == 0 and Image.open(tmp_path / "made" / "photo_AtoB.png").size == ((3 * 130 + 2) * 2, 132 * 2)
 

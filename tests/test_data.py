@@ -223,6 +223,16 @@ def test_faces_that_would_fill_the_memory_are_drawn_when_indexed(
     assert data.load("avatars", size=80, channels=1).all().shape == (12, 1, 80, 80)
 
 
+def test_a_cache_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "avatars").write_text("a file in the place of the folder")
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    monkeypatch.setattr(avatars, "ProcessPoolExecutor", None)  # nothing is drawn
+    with pytest.raises(UserError, match=r"cannot write .*GAN_DATA"):
+        data.load("avatars", size=16)
+
+
 def test_groups_name_variants_that_exist() -> None:
     for part, members in avatars.GROUPS.values():
         assert members <= set(avatars._style("avatars")[1][f"{part}Variant"])

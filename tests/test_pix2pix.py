@@ -501,6 +501,11 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
     Image.effect_noise((70, 70), 60).save(tmp_path / "other" / "glass.png")
     code, printed, errors = script(GENERATE, folder, tmp_path / "other", "--out", tmp_path / "both")
     assert code == 0 and len(list((tmp_path / "both").iterdir())) == 4, errors  # one file for each picture
+    own = Image.effect_noise((40, 40), 60)
+    own.save(tmp_path / "other" / "glass_translated.png")  # of the user's, with the name of a translation
+    code, _, errors = script(GENERATE, tmp_path / "other", "--out", tmp_path / "other")
+    assert code == 0 and Image.open(tmp_path / "other" / "glass_translated.png").tobytes() == own.tobytes(), errors
+    assert (tmp_path / "other" / "glass_translated_2.png").exists()
     code, printed, errors = script(GENERATE, folder / "grey.jpg", "--whole", "--out", tmp_path / "out")
     assert code == 0, errors
     assert "grey.jpg: 300×200, resized to 320×192" in printed

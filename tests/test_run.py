@@ -1,6 +1,7 @@
 """Training as a learner runs it: what is written, what wrong input gets, and what survives a stop."""
 
 import errno
+import io
 import json
 import os
 import random
@@ -104,6 +105,12 @@ def test_the_paper_preset_trains_and_flags_override_it(script: Script, tmp_path:
         (["--accelerator", "abacus"], "--accelerator"),
         (["--resume", "/no/such/run"], "there is no checkpoint"),
         (["--latent-dim", 10**18], "out of memory: lower the batch size"),
+        (["--lr-g", "1e400"], "--lr-g must be a finite number, not inf"),
+        (["--data", ""], "--data is empty"),
+        (
+            ["--resume", ROOT / "01_basic_gan" / "weights.safetensors"],
+            "are weights for generate.py: give the run's folder",
+        ),
     ],
 )
 def test_wrong_input_gets_one_line_and_exit_code_2(
@@ -183,6 +190,8 @@ def test_a_run_is_not_overwritten_and_strangers_are_not_resumed(script: Script, 
     assert code == 2 and "holds a run: go on with --resume" in errors
     code, _, errors = script(TRAIN, "--resume", out, "--latent-dim", 50, "--max-steps", 4)
     assert code == 2 and "--latent-dim cannot be changed by --resume" in errors
+    code, _, errors = script(TRAIN, "--resume", out, "--preset", "paper", "--max-steps", 4)
+    assert code == 2 and "--preset cannot be changed by --resume" in errors
     code, _, errors = script(TRAIN, "--resume", out)
     assert code == 2 and "already stands at step 2: give a --max-steps above that" in errors
     content = checkpoint.load_checkpoint(out, "01_basic_gan") | {"chapter": "08_stylegan"}
@@ -316,6 +325,41 @@ def test_torchrun_and_the_flags_have_to_agree(script: Script, tmp_path: Path, mo
     monkeypatch.setenv("WORLD_SIZE", "2")
     code, _, errors = script(TRAIN, *SMALL, "--max-steps", 1, "--out", tmp_path / "run")
     assert code == 2 and "torchrun started 2 process(es), and --devices × --num-nodes is 1" in errors
+
+
+def test_a_terminal_without_the_signs_shows_others(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    assert script(TRAIN, *SMALL, "--max-steps", 1, "--out", tmp_path / "run")[0] == 0
+    assert b"10,000 pictures, 1?28?28" in shown.getvalue()
+
+
+def test_a_reader_that_has_seen_enough_ends_the_run_quietly(tmp_path: Path) -> None:
+    process = start(TRAIN, *SMALL, "--max-steps", 5, "--out", tmp_path / "run")
+    assert process.stdout and process.stderr
+    process.stdout.close()  # as `| head -0` does
+    errors = process.stderr.read()
+    assert process.wait(60) == 141 and "Traceback" not in errors and "BrokenPipe" not in errors
+
+
+def test_a_full_disk_without_a_name_gets_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TensorBoard's writer does not say which file it was."""
+
+    @dataclass
+    class Nothing:
+        pass
+
+    def training(_: Nothing) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit) as stop:
+        run.command_line(training, Nothing)
+    assert stop.value.code == 2 and capsys.readouterr().err.startswith("error: the disk is full: free some space")
 
 
 def test_a_path_on_another_drive_is_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
