@@ -36,7 +36,7 @@ class Config:
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     seed: int = 0  # decides the latents
-    num: int | None = None  # pictures; default: 64, or 5,000 to score
+    num: int | None = None  # pictures; default: 64, 4,000 to look for an --attribute in, or 5,000 to score
     ema: bool = True  # draw with the averaged weights; --no-ema: with those of the last step
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     attribute: str = ""  # also add this attribute (glasses, beard, hat, ...) to eight faces, by a vector in z
@@ -144,7 +144,9 @@ def main(config: Config) -> None:
         written.append(images.save_gif(frames, config.out / "interpolation.gif", seconds_per_frame=0.09))
 
     if config.attribute:
-        pairs, before, after = add_attribute(generator, config.attribute, config.strength, config.seed)
+        pairs, before, after = add_attribute(
+            generator, config.attribute, config.strength, config.seed, config.num or 4000
+        )
         print(f"{config.attribute}: {before:.1%} of 1,000 faces before, {after:.1%} after")
         written.append(
             images.save_picture(images.grid(pairs), config.out / f"{config.attribute.replace(' ', '_')}.png")
