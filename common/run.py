@@ -125,9 +125,8 @@ def command_line(
     except UserError as error:
         _stop(f"error: {error}", error.exit_code)
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        _leave(141)
-        sys.exit(141)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more while it ends
+        _stop("stopped: nobody reads what is printed any more", 141)
     except OSError as error:  # a path that may not be read or written, or is too long
         if error.errno == errno.ENOSPC:
             _stop("error: the disk is full: free some space, or choose another folder with --out", 2)
@@ -244,7 +243,7 @@ def one_device(accelerator: str) -> torch.device:
 
 @contextlib.contextmanager
 def in_turn(fabric: Fabric) -> Iterator[None]:
-    """What the first process draws or downloads in here, the others find ready: they come after it.
+    """What the first process draws, downloads or writes in here, the others find ready: they come after it.
 
     An error stops all processes, one of the user's with its one line (Fabric's `rank_zero_first` leaves the others waiting).
     """

@@ -336,12 +336,13 @@ def test_a_terminal_without_the_signs_shows_others(
     assert b"10,000 pictures, 1?28?28" in shown.getvalue()
 
 
-def test_a_reader_that_has_seen_enough_ends_the_run_quietly(tmp_path: Path) -> None:
+def test_a_reader_that_has_seen_enough_ends_the_run_in_one_line(tmp_path: Path) -> None:
     process = start(TRAIN, *SMALL, "--max-steps", 5, "--out", tmp_path / "run")
     assert process.stdout and process.stderr
     process.stdout.close()  # as `| head -0` does
     errors = process.stderr.read()
-    assert process.wait(60) == 141 and "Traceback" not in errors and "BrokenPipe" not in errors
+    assert process.wait(60) == 141 and errors.splitlines()[-1] == "stopped: nobody reads what is printed any more"
+    assert "Traceback" not in errors and "BrokenPipe" not in errors
 
 
 def test_a_full_disk_without_a_name_gets_one_line(
