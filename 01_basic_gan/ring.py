@@ -30,9 +30,9 @@ from torch.func import functional_call
 from tqdm import trange
 
 from common import relative, require
+from common.command_line import command_line
 from common.images import save_gif
-from common.metrics import modes_covered
-from common.run import command_line
+from common.scores import modes_covered
 from train import discriminator_loss, draw_targets, generator_loss
 
 MODES = 8

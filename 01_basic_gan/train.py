@@ -20,8 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import require
+from common.command_line import Settings, command_line
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
+from common.devices import (
+    exponential_moving_average,
+    make_fabric,
+    rank_zero_first,
+    without_weight_gradients,
+)  # fmt: skip
+from common.run import Run
 from model import Discriminator, Generator
 
 CHAPTER = "01_basic_gan"
@@ -140,7 +147,7 @@ def make_optimizer(network: torch.nn.Module, lr: float, config: Config) -> torch
 def train(config: Config) -> Path:
     """Run Algorithm 1 (with one discriminator step a generator step); returns the folder of the run."""
     fabric = make_fabric(config)
-    with in_turn(fabric):  # the first process draws or downloads, the others read
+    with rank_zero_first(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, config.size, config.channels)
 
     # Networks, their optimisers, and the averaged generator that is sampled from
@@ -153,7 +160,7 @@ def train(config: Config) -> Path:
     discriminator = Discriminator(
         config.discriminator_hidden, shape, config.dropout, config.input_dropout, config.maxout_pieces
     )
-    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     generator, opt_g = fabric.setup(generator, make_optimizer(generator, config.lr_g, config))
     discriminator, opt_d = fabric.setup(discriminator, make_optimizer(discriminator, config.lr_d, config))
 
@@ -179,7 +186,7 @@ def train(config: Config) -> Path:
 
         # (2) Generator: new latents, and the gradient flows through the discriminator into the generator.
         z = run.randn(config.batch_size, config.latent_dim)
-        with frozen(fabric, discriminator):
+        with without_weight_gradients(fabric, discriminator):
             before = discriminator(generator(z))
         loss_g = generator_loss(before, config.loss)
         opt_g.zero_grad()
@@ -189,7 +196,7 @@ def train(config: Config) -> Path:
 
         # (3) Look at a copy of the generator, whose BatchNorm statistics would move otherwise.
         if run.log_now:
-            with run.looking():
+            with run.without_side_effects():
                 after = discriminator.module(copy.deepcopy(generator.module)(z))
             probabilities = {"real": real_logits, "fake_before": before, "fake_after": after}
             run.log(
@@ -198,7 +205,7 @@ def train(config: Config) -> Path:
                 | {"right/real": (real_logits > 0).float().mean(), "right/fake": (fake_logits < 0).float().mean()}
             )
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))
         if run.save_now:
             run.save()

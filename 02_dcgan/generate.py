@@ -21,8 +21,9 @@ from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
+from common.command_line import command_line
 from common.data import load
-from common.run import command_line, one_device
+from common.devices import one_device
 from model import Generator
 
 CHAPTER = "02_dcgan"
@@ -95,8 +96,8 @@ def add_attribute(
     Returns faces [16, C, H, W], eight without the attribute and the same eight pushed, and the shares of 1,000 new faces that
     have it before and after.
     """
-    from common import metrics
-    from common.classifier import embed
+    from common import scores as metrics
+    from common.scores.classifier import embed
 
     stick = metrics.yardstick("avatars")
     names = list(load("avatars").classes)
@@ -154,13 +155,13 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.metrics import beside_nearest
+        from common.scores import beside_nearest
 
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common.metrics import judge
+        from common.scores import judge
 
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)

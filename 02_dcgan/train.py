@@ -21,8 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common import require
+from common.command_line import Settings, command_line
 from common.data import NAMED, batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
+from common.devices import (
+    exponential_moving_average,
+    make_fabric,
+    rank_zero_first,
+    without_weight_gradients,
+)  # fmt: skip
+from common.run import Run
 from model import Discriminator, Generator, Guideline, Upsampling, stages
 
 CHAPTER = "02_dcgan"
@@ -135,7 +142,7 @@ def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1406.2661 with convolutional networks; returns the folder of the run."""
     fabric = make_fabric(config)
     folder_size = 64 if config.data not in NAMED else None
-    with in_turn(fabric):  # the first process draws or downloads, the others read
+    with rank_zero_first(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, config.size or folder_size, config.channels)
     if config.attention:
         base, doublings = stages(data.size)
@@ -156,7 +163,7 @@ def train(config: Config) -> Path:
     )
     for network in (generator, discriminator):
         network.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
-    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     betas = (config.beta1, config.beta2)
     opt_g = torch.optim.Adam(generator.parameters(), config.lr_g, betas, fused=True)
     opt_d = torch.optim.Adam(discriminator.parameters(), config.lr_d, betas, fused=True)
@@ -187,7 +194,7 @@ def train(config: Config) -> Path:
 
         # (2) Generator: new latents, and the gradient flows through the discriminator into the generator.
         z = run.randn(config.batch_size, config.latent_dim)
-        with frozen(fabric, discriminator):
+        with without_weight_gradients(fabric, discriminator):
             fake = noisy(generator(z), config, step)
             if config.feature_matching:
                 with torch.no_grad():
@@ -211,7 +218,7 @@ def train(config: Config) -> Path:
                 }
             )  # fmt: skip
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))
         if run.save_now:
             run.save()

@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from tqdm import trange
 
 from common import relative, require
+from common.command_line import command_line
 from common.images import save_gif
-from common.metrics import modes_covered
-from common.run import command_line
+from common.scores import modes_covered
 from train import clip_weights, critic_loss, generator_loss, gradient_penalty
 
 STD = 0.05

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.run import command_line, one_device
+from common.command_line import command_line
+from common.devices import one_device
 from model import Generator
 
 CHAPTER = "03_wgan_gp"
@@ -92,13 +93,13 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.metrics import beside_nearest
+        from common.scores import beside_nearest
 
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16]), scale=2), config.out / "neighbours.png"))
 
     if scoring:
-        from common.metrics import judge
+        from common.scores import judge
 
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)

@@ -20,8 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from common import require
+from common.command_line import Settings, command_line
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
+from common.devices import (
+    exponential_moving_average,
+    make_fabric,
+    rank_zero_first,
+    without_weight_gradients,
+)  # fmt: skip
+from common.run import Run
 from model import Critic, Generator, stages
 
 CHAPTER = "03_wgan_gp"
@@ -148,7 +155,7 @@ def make_optimizer(network: nn.Module, lr: float | None, config: Config) -> torc
 def train(config: Config) -> Path:
     """Run Algorithm 1 of either paper; returns the folder of the run."""
     fabric = make_fabric(config)
-    with in_turn(fabric):  # the first process draws or downloads, the others read
+    with rank_zero_first(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, config.size, config.channels)
 
     # Networks, their optimisers, and the averaged generator that is sampled from
@@ -158,7 +165,7 @@ def train(config: Config) -> Path:
     critic = Critic(config.width_d, shape, config.critic_norm).to(memory_format=torch.channels_last)
     if config.lipschitz == "clip":
         clip_weights(critic, config.clip)  # else the first step would be one with unbounded weights
-    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     generator, opt_g = fabric.setup(generator, make_optimizer(generator, config.lr_g, config))
     critic, opt_d = fabric.setup(critic, make_optimizer(critic, config.lr_d, config))
 
@@ -192,7 +199,7 @@ def train(config: Config) -> Path:
 
         # (2) Generator: new latents, and the scores' gradient flows through the critic into the generator.
         z = run.randn(config.batch_size, config.latent_dim)
-        with frozen(fabric, critic):
+        with without_weight_gradients(fabric, critic):
             loss_g = generator_loss(critic(generator(z)))
         opt_g.zero_grad()
         fabric.backward(loss_g)
@@ -210,7 +217,7 @@ def train(config: Config) -> Path:
                 }
             )  # fmt: skip
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))
         if run.save_now:
             run.save()

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from common import relative, require
 from common.checkpoint import write_atomically
-from common.run import command_line
+from common.command_line import command_line
 from train import class_loss, discriminator_loss, generator_loss
 
 CENTRES = (-1.0, 1.0)

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch.nn.functional as F
 from torch import Tensor
 
-from common import metrics, require
+from common import require
+from common import scores as metrics
 
 
 def asked_for(logits: Tensor, labels: Tensor, classes: int) -> list[float]:

@@ -21,8 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import require
+from common.command_line import Settings, command_line
 from common.data import Pictures, batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
+from common.devices import (
+    exponential_moving_average,
+    make_fabric,
+    rank_zero_first,
+    without_weight_gradients,
+)  # fmt: skip
+from common.run import Run
 from model import Discriminator, Generator
 
 CHAPTER = "04_conditional_gan"
@@ -139,7 +146,7 @@ def labelled(config: Config) -> Pictures:
 def train(config: Config) -> Path:
     """Play the conditional game; returns the folder of the run."""
     fabric = make_fabric(config)
-    with in_turn(fabric):  # the first process draws or downloads, the others read
+    with rank_zero_first(fabric):  # the first process draws or downloads, the others read
         data = labelled(config)
 
     # Networks, their optimisers, and the averaged generator that is sampled from
@@ -152,7 +159,7 @@ def train(config: Config) -> Path:
     generator = Generator(**build).to(memory_format=torch.channels_last)
     discriminator = Discriminator(sight, classes, config.width, shape, config.pool, config.spectral_norm)
     discriminator = discriminator.to(memory_format=torch.channels_last)
-    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     adam = {"betas": (config.beta1, config.beta2), "fused": True}
     generator, opt_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), config.lr_g, **adam))
     discriminator, opt_d = fabric.setup(
@@ -191,7 +198,7 @@ def train(config: Config) -> Path:
         # (2) Generator: new latents and labels; the gradient flows through the discriminator into the generator.
         z = run.randn(config.batch_size, config.latent_dim)
         fake_y = draw_labels(run, data.labels, config.batch_size)
-        with frozen(fabric, discriminator):
+        with without_weight_gradients(fabric, discriminator):
             before, class_logits = discriminator(generator(z, fake_y), fake_y)
         loss_g = generator_loss(before, config.loss) + config.lambda_class * class_loss(class_logits, fake_y)
         opt_g.zero_grad()
@@ -201,7 +208,7 @@ def train(config: Config) -> Path:
 
         # (3) Look at copies: BatchNorm's statistics and spectral norm's vectors would move otherwise.
         if run.log_now:
-            with run.looking():
+            with run.without_side_effects():
                 judge, drawn = copy.deepcopy(discriminator.module), copy.deepcopy(generator.module)(z, fake_y)
                 after, _ = judge.eval()(drawn, fake_y)
             curves = {"loss/d": loss_d, "loss/g": loss_g, "logits/real": real_logits.mean()}
@@ -211,7 +218,7 @@ def train(config: Config) -> Path:
                 curves |= {"class/real": real_class, "class/fake": fake_class}
             run.log(curves)
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(*fixed), columns)
         if run.save_now:
             run.save()

@@ -24,10 +24,11 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
+from common.command_line import command_line
 from common.data import open_picture, own_pictures
+from common.data.pairs import load_pairs
+from common.devices import one_device
 from common.images import to_float
-from common.pairs import load_pairs
-from common.run import command_line, one_device
 from model import Generator
 from scores import compare, references, table
 
@@ -84,7 +85,7 @@ def read_own(path: Path, size: int, whole: bool) -> tuple[Tensor, str]:
 
 def flight(generator: Generator, sides: tuple[int, int], size: int, column: int, frames: int) -> list[Tensor]:
     """Windows [3, C, size, size] (input, output, truth) that move from 60°N to 60°S over a band of longitude."""
-    from common.satellite import NORTH, SOUTH, pixels_cut, world
+    from common.data.satellite import NORTH, SOUTH, pixels_cut, world
 
     cut, pictures = pixels_cut(size), world()
     rows = torch.linspace(NORTH, SOUTH - cut, frames).long().tolist()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from common.images import to_float, to_uint8
-from common.metrics import distances
+from common.scores import distances
 
 
 def fine_power(pictures: Tensor) -> Tensor:

@@ -23,9 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import require
+from common.command_line import Settings, command_line
+from common.data.pairs import NoTestPairs, Pairs, load_pairs, pair_batches
+from common.devices import make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
-from common.pairs import NoTestPairs, Pairs, load_pairs, pair_batches
-from common.run import Run, Settings, command_line, frozen, in_turn, make_fabric
+from common.run import Run
 from model import Discriminator, Generator
 
 CHAPTER = "05_pix2pix"
@@ -149,7 +151,7 @@ def examples(config: Config, data: Pairs, n: int = 8) -> tuple[Tensor, Tensor]:
 def train(config: Config) -> Path:
     """Learn the translation; returns the folder of the run."""
     fabric = make_fabric(config)
-    with in_turn(fabric):  # the first process cuts or downloads, the others read
+    with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
         data = load_pairs(config.data, config.size)
         shown = examples(config, data)
 
@@ -215,7 +217,7 @@ def train(config: Config) -> Path:
             l1 = l1_loss(fake, y)
             loss_g = config.lambda_l1 * l1
             if config.lambda_gan > 0:
-                with frozen(fabric, discriminator):
+                with without_weight_gradients(fabric, discriminator):
                     loss_g = loss_g + config.lambda_gan * adversarial_loss(discriminator(x, fake))
             fabric.backward(loss_g / len(parts))
         opt_g.step()
@@ -232,7 +234,7 @@ def train(config: Config) -> Path:
                 }
             run.log(curves | {"rate/lr": opt_g.param_groups[0]["lr"]})
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 generator.module.eval()  # the noise stays on; BatchNorm uses its averages, as at test time
                 run.sample("input_output_truth", torch.cat([fixed_x, generator.module(fixed_x), fixed_y]), len(fixed_x))
                 generator.module.train()

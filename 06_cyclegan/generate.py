@@ -23,9 +23,10 @@ from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
+from common.command_line import command_line
 from common.data import own_pictures, read_picture
-from common.pairs import load_unpaired
-from common.run import command_line, one_device
+from common.data.pairs import load_unpaired
+from common.devices import one_device
 from model import Generator, check_size
 
 CHAPTER = "06_cyclegan"

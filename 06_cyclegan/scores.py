@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from common import require
+from common.data.pairs import load_unpaired
 from common.images import to_float
-from common.metrics import distances
-from common.pairs import load_unpaired
+from common.scores import distances
 from model import Generator
 
 

@@ -22,10 +22,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common import require
+from common.command_line import Settings, command_line
 from common.data import Pictures, batches
+from common.data.pairs import load_unpaired
+from common.devices import make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
-from common.pairs import load_unpaired
-from common.run import Run, Settings, command_line, frozen, in_turn, make_fabric
+from common.run import Run
 from model import Discriminator, Generator, ImagePool, check_size, default_blocks
 
 CHAPTER = "06_cyclegan"
@@ -145,7 +147,7 @@ def examples(data: Pictures, n: int = 8) -> Tensor:
 def train(config: Config) -> Path:
     """Play two games, one for each direction, that the cycle ties together; returns the folder of the run."""
     fabric = make_fabric(config)
-    with in_turn(fabric):  # the first process cuts or downloads, the others read
+    with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
         data_a, data_b = load_unpaired(config.data, config.size)
     size, layers = data_a.size, LAYERS[config.patch]
     check_size(size, layers)
@@ -184,7 +186,7 @@ def train(config: Config) -> Path:
         )  # [N, C, H, W] each
 
         # (1) Generators: both at once, since a cycle runs through both. The discriminators are frozen.
-        with frozen(fabric, judge_a), frozen(fabric, judge_b):
+        with without_weight_gradients(fabric, judge_a), without_weight_gradients(fabric, judge_b):
             if config.lambda_identity:  # one pass for the translation of one kind and the identity of the other
                 fake_b, same_b = to_b(torch.cat([real_a, real_b])).chunk(2)
                 fake_a, same_a = to_a(torch.cat([real_b, real_a])).chunk(2)
@@ -220,7 +222,7 @@ def train(config: Config) -> Path:
             curves |= {"right/real": right[0], "right/fake": right[1]}
             run.log(curves | ({"identity/l1": loss_identity / 2} if config.lambda_identity else {}))
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 there_b, there_a = to_b.module(fixed_a), to_a.module(fixed_b)
                 rows = [fixed_a, there_b, to_a.module(there_b), fixed_b, there_a, to_b.module(there_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))

@@ -23,8 +23,9 @@ from torch import Tensor
 import swd
 from common import UserError, images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
+from common.command_line import command_line
 from common.data import load
-from common.run import command_line, one_device
+from common.devices import one_device
 from model import Generator, pixel_norm, resolutions
 
 CHAPTER = "07_progan"
@@ -101,8 +102,8 @@ def straight(first: Tensor, second: Tensor, steps: int) -> Tensor:
 
 def attributes(draw: Drawing, latents: Tensor) -> tuple[Tensor, list[str]]:
     """The attributes of the faces at latents [..., D], as the frozen classifier sees them: int64 [..., A], and their names."""
-    from common import metrics
-    from common.classifier import embed
+    from common import scores as metrics
+    from common.scores.classifier import embed
 
     network = metrics.yardstick("avatars").network
     suits = draw.resolution == network.size and draw.generator.picture_channels == 3
@@ -171,13 +172,13 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.metrics import beside_nearest
+        from common.scores import beside_nearest
 
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common.metrics import held_out, judge
+        from common.scores import held_out, judge
 
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)

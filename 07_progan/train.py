@@ -22,8 +22,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import require
+from common.command_line import Settings, command_line
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
+from common.devices import (
+    exponential_moving_average,
+    make_fabric,
+    rank_zero_first,
+    without_weight_gradients,
+)  # fmt: skip
+from common.run import Run
 from model import Convs, Critic, Generator, Part, downsample, resolutions, upsample
 
 CHAPTER = "07_progan"
@@ -196,7 +203,7 @@ def gradient_penalty(norms: Tensor) -> Tensor:
 def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1704.00028 on networks that grow; returns the folder of the run."""
     fabric = make_fabric(config, growing=True)
-    with in_turn(fabric):  # the first process draws or downloads, the others read
+    with rank_zero_first(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, growth(config, 0).resolution, config.channels)
 
     most = max(int(at(config.batch_sizes, size)) for size in resolutions(config.size))
@@ -213,7 +220,7 @@ def train(config: Config) -> Path:
     )
     # The critic's colours lie side by side in memory: faster convolutions. Not the generator's, whose pixel norm is slower so
     critic.to(memory_format=torch.channels_last)
-    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     betas = (config.beta1, config.beta2)  # Differs from paper: Adam is not reset at a new size; it forgets in 100 steps
     opt_g = torch.optim.Adam(generator.parameters(), betas=betas, eps=1e-8, fused=True)
     opt_d = torch.optim.Adam(critic.parameters(), betas=betas, eps=1e-8, fused=True)
@@ -238,7 +245,7 @@ def train(config: Config) -> Path:
         size, alpha = now.resolution, now.alpha
         if now.stage != stage:
             stage = now.stage
-            with in_turn(fabric):
+            with rank_zero_first(fabric):
                 data = load(config.data, size, config.channels)  # drawn or decoded at this size
             seen = now.step * config.n_critic  # batches of this size, when a run goes on in its middle
             real_batches = batches(data, now.batch_size, config.seed + stage, fabric, start=seen)
@@ -272,7 +279,7 @@ def train(config: Config) -> Path:
 
         # (2) Generator: new latents, and the scores' gradient flows through the critic into the generator.
         z = run.randn(now.batch_size, config.latent_dim)
-        with frozen(fabric, critic):
+        with without_weight_gradients(fabric, critic):
             loss_g = generator_loss(critic(generator(z, size, alpha), size, alpha))
         opt_g.zero_grad()
         fabric.backward(loss_g)
@@ -289,7 +296,7 @@ def train(config: Config) -> Path:
                 }
             )  # fmt: skip
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 run.sample("fixed_z", F.interpolate(ema.module.eval()(fixed_z, size, alpha), config.size))
         if run.save_now:
             run.save()

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import write_atomically
-from common.run import command_line, one_device
+from common.command_line import command_line
+from common.devices import one_device
 from model import mixed, resolutions
 from painter import CHAPTER, GROUPS, HERE, Painter, load_painter, slerp, swapped
 
@@ -140,7 +141,7 @@ def main(config: Config) -> None:
         print(table_text(swap_table(painter, config.num or 1000, config.seed)))
 
     if config.path_length:
-        from common.metrics import yardstick
+        from common.scores import yardstick
         from scores import path_length
 
         for space in ("z", "w"):
@@ -150,13 +151,13 @@ def main(config: Config) -> None:
             )
 
     if config.neighbours:
-        from common.metrics import beside_nearest
+        from common.scores import beside_nearest
 
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common.metrics import judge
+        from common.scores import judge
 
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)

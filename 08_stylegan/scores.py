@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common import images, metrics
-from common.classifier import embed
+from common import images
+from common import scores as metrics
 from common.data import load
+from common.scores.classifier import embed
 from painter import GROUPS, Painter, slerp, swapped
 
 

@@ -21,8 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import require
+from common.command_line import Settings, command_line
 from common.data import batches, load
-from common.run import Run, Settings, averaged, command_line, frozen, in_turn, make_fabric
+from common.devices import (
+    exponential_moving_average,
+    make_fabric,
+    rank_zero_first,
+    without_weight_gradients,
+)  # fmt: skip
+from common.run import Run
 from model import Border, Discriminator, Generator, Kind, Part, resolutions
 
 CHAPTER = "08_stylegan"
@@ -220,7 +227,7 @@ def train(config: Config) -> Path:
     config = replace(config, max_steps=total)
     fabric = make_fabric(config, growing=True)
     growing = growth(0, stages)[0]
-    with in_turn(fabric):  # the first process draws or downloads, the others read
+    with rank_zero_first(fabric):  # the first process draws or downloads, the others read
         data = load(config.data, growing.resolution, config.channels)
 
     most = max(stage.batch_size for stage in stages)
@@ -237,7 +244,7 @@ def train(config: Config) -> Path:
         config.size, data.channels, config.base, config.most, config.group, config.without, config.discriminator
     )
     discriminator.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
-    ema = fabric.to_device(averaged(generator, config.ema_decay))
+    ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     adam = {"lr": growing.lr, "betas": (config.beta1, config.beta2), "fused": True}
     generator, opt_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), **adam))
     discriminator, opt_d = fabric.setup(discriminator, torch.optim.Adam(discriminator.parameters(), **adam))
@@ -254,7 +261,7 @@ def train(config: Config) -> Path:
         stage, alpha = growth(step - 1, stages)
         resolution, done = stage.resolution, step - 1 - stage.first
         if stage != reached:
-            with in_turn(fabric):
+            with rank_zero_first(fabric):
                 data = load(config.data, resolution, config.channels)
             seed = config.seed + stages.index(stage)
             real_batches, reached = batches(data, stage.batch_size, seed, fabric, start=done), stage
@@ -287,7 +294,7 @@ def train(config: Config) -> Path:
         opt_d.step()
 
         # (3) Generator: it has not changed since (2), so the same pictures serve. D has: it judges them anew, frozen.
-        with frozen(fabric, discriminator):
+        with without_weight_gradients(fabric, discriminator):
             loss_g = generator_loss(discriminator(fake, resolution, alpha))
         opt_g.zero_grad()
         fabric.backward(loss_g)
@@ -305,7 +312,7 @@ def train(config: Config) -> Path:
                 }
             )  # fmt: skip
         if run.sample_now:
-            with run.looking():
+            with run.without_side_effects():
                 pictures = ema.module.eval()(fixed_z, resolution, alpha)
                 run.sample("fixed_z", F.interpolate(pictures, size=config.size))
         if run.save_now:

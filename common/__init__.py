@@ -11,7 +11,7 @@ from pathlib import Path
 class UserError(Exception):
     """Something the user can mend: the message is one line that names the thing and the remedy (exit code 2)."""
 
-    exit_code = 2
+    exit_code, prefix = 2, "error: "
 
 
 def require(condition: bool, message: str) -> None:

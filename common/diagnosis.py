@@ -136,8 +136,8 @@ def look_at_samples(folder: Path) -> list[str]:
     """What the sample grids say, for data that have a classifier; nothing for all others."""
     from torch_fidelity.metric_kid import kid_features_to_metric
 
-    from common import metrics
-    from common.classifier import embed
+    from common import scores as metrics
+    from common.scores.classifier import embed
 
     _, settings = load_weights(folder / "weights.safetensors", None)
     try:

@@ -80,7 +80,7 @@ def one_at_a_time(name: str, batch_size: int) -> Iterator[tuple[torch.Tensor, to
 
 def plain_basic_gan(steps: int) -> Iterator[int]:
     """Chapter 01 as one writes it first; yields after each step."""
-    from common.run import averaged
+    from common.devices import exponential_moving_average
     from model import Discriminator, Generator
     from train import Config as Settings
 
@@ -89,7 +89,7 @@ def plain_basic_gan(steps: int) -> Iterator[int]:
     generator, discriminator = Generator(), Discriminator()
     opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr_g, **adam)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr_d, **adam)
-    ema = averaged(generator, settings.ema_decay)
+    ema = exponential_moving_average(generator, settings.ema_decay)
     bce, ones, zeros = nn.BCEWithLogitsLoss(), torch.ones(size), torch.zeros(size)
     for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, size), strict=False):
         fake = generator(torch.randn(size, settings.latent_dim)).detach()
@@ -107,7 +107,7 @@ def plain_basic_gan(steps: int) -> Iterator[int]:
 
 def plain_dcgan(steps: int) -> Iterator[int]:
     """Chapter 02 as one writes it first: default memory layout, fp32, pictures transformed one at a time."""
-    from common.run import averaged
+    from common.devices import exponential_moving_average
     from model import Discriminator, Generator
     from train import Config as Settings
 
@@ -116,7 +116,7 @@ def plain_dcgan(steps: int) -> Iterator[int]:
     generator, discriminator = Generator(width=settings.width_g), Discriminator(settings.width_d, spectral=True)
     opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr_g, betas=betas)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr_d, betas=betas)
-    ema = averaged(generator, settings.ema_decay)
+    ema = exponential_moving_average(generator, settings.ema_decay)
     for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, size), strict=False):
         fake = generator(torch.randn(size, settings.latent_dim)).detach()
         loss_d = torch.relu(1 - discriminator(real)).mean() + torch.relu(1 + discriminator(fake)).mean()
@@ -133,7 +133,7 @@ def plain_dcgan(steps: int) -> Iterator[int]:
 
 def plain_wgan_gp(steps: int) -> Iterator[int]:
     """Chapter 03 as one writes it first; yields after each step."""
-    from common.run import averaged
+    from common.devices import exponential_moving_average
     from model import Critic, Generator
     from train import RATES
     from train import Config as Settings
@@ -146,7 +146,7 @@ def plain_wgan_gp(steps: int) -> Iterator[int]:
         torch.optim.Adam(network.parameters(), lr=lr, betas=(settings.beta1, settings.beta2))
         for network in (generator, critic)
     )
-    ema = averaged(generator, settings.ema_decay)
+    ema = exponential_moving_average(generator, settings.ema_decay)
     for update, (real, _) in enumerate(one_at_a_time(settings.data, size), 1):
         fake = generator(torch.randn(size, settings.latent_dim)).detach()
         epsilon = torch.rand(size, 1, 1, 1)
@@ -172,7 +172,7 @@ def plain_wgan_gp(steps: int) -> Iterator[int]:
 
 def plain_conditional_gan(steps: int) -> Iterator[int]:
     """Chapter 04 as one writes it first; yields after each step."""
-    from common.run import averaged
+    from common.devices import exponential_moving_average
     from model import Discriminator, Generator
     from train import Config as Settings
 
@@ -181,7 +181,7 @@ def plain_conditional_gan(steps: int) -> Iterator[int]:
     generator, discriminator = Generator(width=settings.width), Discriminator(width=settings.width)
     opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr_g, **adam)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr_d, **adam)
-    ema = averaged(generator, settings.ema_decay)
+    ema = exponential_moving_average(generator, settings.ema_decay)
     for step, (real, real_y) in zip(range(1, steps + 1), one_at_a_time(settings.data, size), strict=False):
         fake_y = torch.randint(10, (size,))
         fake = generator(torch.randn(size, settings.latent_dim), fake_y).detach()
@@ -200,7 +200,7 @@ def plain_conditional_gan(steps: int) -> Iterator[int]:
 
 def plain_cyclegan(steps: int) -> Iterator[int]:
     """Chapter 06 as one writes it first: one picture at a time, each translation a pass of its own, no network frozen."""
-    from common.pairs import load_unpaired
+    from common.data.pairs import load_unpaired
     from model import Discriminator, Generator, ImagePool
     from train import LAYERS
     from train import Config as Settings
@@ -251,7 +251,7 @@ def plain_cyclegan(steps: int) -> Iterator[int]:
 
 def plain_pix2pix(steps: int) -> Iterator[int]:
     """Chapter 05 as one writes it first; yields after each step."""
-    from common.pairs import load_pairs
+    from common.data.pairs import load_pairs
     from model import Discriminator, Generator
     from train import Config as Settings
 
@@ -294,7 +294,7 @@ def plain_pix2pix(steps: int) -> Iterator[int]:
 
 def plain_progan(steps: int) -> Iterator[int]:
     """Chapter 07 at its full size as one writes it first: default memory layout, fp32; yields after each step."""
-    from common.run import averaged
+    from common.devices import exponential_moving_average
     from model import Critic, Generator
     from train import Config as Settings
     from train import growth
@@ -306,7 +306,7 @@ def plain_progan(steps: int) -> Iterator[int]:
     betas = (settings.beta1, settings.beta2)
     opt_g = torch.optim.Adam(generator.parameters(), lr=now.lr, betas=betas)
     opt_d = torch.optim.Adam(critic.parameters(), lr=now.lr, betas=betas)
-    ema = averaged(generator, settings.ema_decay)
+    ema = exponential_moving_average(generator, settings.ema_decay)
     part = now.batch_size // settings.penalty_share
     for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, now.batch_size), strict=False):
         fake = generator(torch.randn(now.batch_size, settings.latent_dim), settings.size).detach()
@@ -333,7 +333,7 @@ def plain_stylegan(steps: int) -> Iterator[int]:
     """Chapter 08 at its full size as one writes it first: default memory layout, fp32; yields after each step."""
     from torch.nn.functional import softplus
 
-    from common.run import averaged
+    from common.devices import exponential_moving_average
     from model import Discriminator, Generator
     from train import Config as Settings
     from train import r1_penalty, schedule
@@ -349,7 +349,7 @@ def plain_stylegan(steps: int) -> Iterator[int]:
     betas = (settings.beta1, settings.beta2)
     opt_g = torch.optim.Adam(generator.parameters(), lr=stage.lr, betas=betas)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.d_rate * stage.lr, betas=betas)
-    ema = averaged(generator, settings.ema_decay)
+    ema = exponential_moving_average(generator, settings.ema_decay)
 
     for step, (real, _) in zip(range(1, steps + 1), one_at_a_time(settings.data, stage.batch_size), strict=False):
         z, other = torch.randn(2, stage.batch_size, settings.latent_dim)
@@ -401,14 +401,14 @@ def measure(chapter: str, flags: list[str] | None) -> dict[str, Any]:
         for _ in clocked(PLAIN[chapter](total)):
             pass
     else:
-        from common import run
+        from common import devices, run
 
         steps = run.Run.steps
         run.Run.steps = lambda self: clocked(steps(self))  # type: ignore[method-assign]
         with tempfile.TemporaryDirectory() as folder:
             fixed = [*FULL_SIZE.get(chapter, []), "--max-steps", str(total), "--out", folder]
             config = tyro.cli(train.Config, args=[*flags, *fixed])
-            precision = run.make_fabric(config, growing=True).strategy.precision.precision  # what "auto" means here
+            precision = devices.make_fabric(config, growing=True).strategy.precision.precision  # what "auto" means here
             batch_size = config.batch_size
             train.train(config)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)  # GiB

@@ -185,7 +185,7 @@ def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path
 
 def test_a_small_run_learns_digits_better_than_noise(train: ModuleType, tmp_path: Path) -> None:
     """Not a benchmark: after 300 small steps the pictures are nearer to digits than those of an untrained network."""
-    from common import metrics
+    from common import scores as metrics
     from common.images import to_uint8
 
     stick = metrics.yardstick("mnist-10k")
@@ -207,10 +207,10 @@ def test_a_small_run_learns_digits_better_than_noise(train: ModuleType, tmp_path
 
 
 def test_ema_averages_buffers_too_and_forgets_the_start(train: ModuleType) -> None:
-    from common.run import averaged
+    from common.devices import exponential_moving_average
 
     network = nn.BatchNorm1d(1)
-    ema = averaged(network, decay=0.5)
+    ema = exponential_moving_average(network, decay=0.5)
     expected = None
     for n in range(6):
         network.running_mean.fill_(float(n))
@@ -310,7 +310,7 @@ def test_slerp_stays_on_the_sphere_at_even_speed(chapter: Chapter) -> None:
 
 def test_shipped_weights_draw_every_digit(chapter: Chapter) -> None:
     """The shipped generator keeps the promise of the README: FCD at most 3, ten digits, none over a fifth."""
-    from common import metrics
+    from common import scores as metrics
     from common.images import to_uint8
 
     generate = chapter("01_basic_gan", "generate")

@@ -571,7 +571,7 @@ def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
 
 def test_shipped_weights_draw_what_is_asked_for(chapter: Chapter) -> None:
     """The shipped generator keeps the promises of the README: asked-for class, variety inside it, FCD."""
-    from common import metrics
+    from common import scores as metrics
     from common.images import to_uint8
 
     generate, scores = chapter(FOLDER, "generate"), chapter(FOLDER, "scores")

@@ -21,7 +21,8 @@ from lightning_fabric import Fabric
 from PIL import Image
 from torchvision.transforms.v2 import functional as resizing
 
-from common import UserError, avatars, data
+from common import UserError, data
+from common.data import faces
 
 CPU = Fabric(accelerator="cpu", devices=1)
 
@@ -165,7 +166,7 @@ def test_celeba_that_is_not_there_names_the_files(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("name", ["avatars", "open-peeps", "toon-head"])
 def test_faces_are_drawn_once_and_kept(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
-    monkeypatch.setattr(avatars, "NUMBER", 12)
+    monkeypatch.setattr(faces, "NUMBER", 12)
     first = data.load(name, size=16)
     assert first.images.shape == (12, 3, 16, 16)
     assert first.labels.shape == (12, len(first.classes)) and first.labels[:, :2].max() <= 1
@@ -175,7 +176,7 @@ def test_faces_are_drawn_once_and_kept(name: str, tmp_path: Path, monkeypatch: p
     assert torch.equal(data.load(name, size=16).all(), first.all()) and file.stat().st_mtime_ns == drawn
     together = {f"{name}-train-{size}.npz" for size in (4, 8, 16, 32)}  # for networks that grow
     assert {path.name for path in (tmp_path / "avatars").iterdir()} == together
-    alone = torch.stack([torch.from_numpy(avatars.draw_one(f"train-{i}", name, (8,))[0][0].copy()) for i in range(12)])
+    alone = torch.stack([torch.from_numpy(faces.draw_one(f"train-{i}", name, (8,))[0][0].copy()) for i in range(12)])
     assert torch.equal(data.load(name, size=8).all(), alone.permute(0, 3, 1, 2))
     file.write_bytes(file.read_bytes()[:100])  # a file that was cut off is drawn again
     assert torch.equal(data.load(name, size=16).all(), first.all())
@@ -186,23 +187,23 @@ def test_a_data_folder_that_cannot_be_written_names_its_setting(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("GAN_DATA", str(tmp_path / "file"))
-    monkeypatch.setattr(avatars, "NUMBER", 4)
+    monkeypatch.setattr(faces, "NUMBER", 4)
     with pytest.raises(UserError, match=r"cannot write .* choose another folder with GAN_DATA"):
         data.load("avatars", size=8)
 
 
 def test_a_face_has_its_attributes_at_every_size_and_no_split_shares_one() -> None:
-    (small, large), attributes = avatars.draw_one("train-3", "avatars", (16, 64))
+    (small, large), attributes = faces.draw_one("train-3", "avatars", (16, 64))
     assert small.shape == (16, 16, 3)
     shrunk = resizing.resize(torch.from_numpy(large.copy()).permute(2, 0, 1), [16, 16], antialias=True)
     assert (shrunk.permute(1, 2, 0).float() - torch.from_numpy(small.copy())).abs().mean() < 12
-    names = avatars.attribute_names("avatars")
+    names = faces.attribute_names("avatars")
     values = dict(zip(names, attributes, strict=True))
     assert values["glasses"] == int(values["accessoriesVariant"] not in (0, 1))  # 0: none, 1: an eye patch
     assert values["hat"] == int(
-        avatars._style("avatars")[1]["topVariant"][values["topVariant"]] in avatars.GROUPS["hat"][1]
+        faces._style("avatars")[1]["topVariant"][values["topVariant"]] in faces.GROUPS["hat"][1]
     )
-    others = {tuple(avatars.draw_one(f"test-{i}", "avatars", (16,))[1]) for i in range(20)}
+    others = {tuple(faces.draw_one(f"test-{i}", "avatars", (16,))[1]) for i in range(20)}
     assert tuple(attributes) not in others
 
 
@@ -210,7 +211,7 @@ def test_faces_that_would_fill_the_memory_are_drawn_when_indexed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
-    monkeypatch.setattr(avatars, "NUMBER", 12)
+    monkeypatch.setattr(faces, "NUMBER", 12)
     kept = data.load("avatars", size=80)
     monkeypatch.setattr(data, "MEMORY_LIMIT", 12 * 3 * 80 * 80 - 1)
     lazy = data.load("avatars", size=80)
@@ -228,15 +229,15 @@ def test_a_cache_that_cannot_be_written_is_told_before_the_work(
 ) -> None:
     (tmp_path / "avatars").write_text("a file in the place of the folder")
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
-    monkeypatch.setattr(avatars, "ProcessPoolExecutor", None)  # nothing is drawn
+    monkeypatch.setattr(faces, "ProcessPoolExecutor", None)  # nothing is drawn
     with pytest.raises(UserError, match=r"cannot write .*GAN_DATA"):
         data.load("avatars", size=16)
 
 
 def test_groups_name_variants_that_exist() -> None:
-    for part, members in avatars.GROUPS.values():
-        assert members <= set(avatars._style("avatars")[1][f"{part}Variant"])
-    assert set(avatars.MOUTHS) < set(avatars._style("avatars")[1]["mouthVariant"])
+    for part, members in faces.GROUPS.values():
+        assert members <= set(faces._style("avatars")[1][f"{part}Variant"])
+    assert set(faces.MOUTHS) < set(faces._style("avatars")[1]["mouthVariant"])
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
@@ -524,9 +525,10 @@ def test_importing_draws_no_random_numbers_touches_no_folder_and_loads_no_painte
     program = """if True:
         import os, random, sys, torch
         before = random.getstate(), torch.get_rng_state()
-        from common import checkpoint, data, images, pairs, run
+        from common import checkpoint, data, images, run
+        from common.data import pairs
         assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
-        data.avatars.attribute_names("avatars")
+        data.faces.attribute_names("avatars")
         assert "dicebear" not in sys.modules and not os.listdir()
     """
     paths = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}

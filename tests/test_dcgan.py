@@ -398,7 +398,7 @@ def test_the_attribute_direction_is_found_where_it_is_known(chapter: Chapter) ->
 
 
 def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, script: Script, tmp_path: Path) -> None:
-    from common import metrics
+    from common import scores as metrics
     from common.images import to_uint8
 
     generate = chapter("02_dcgan", "generate")

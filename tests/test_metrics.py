@@ -10,8 +10,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as resizing
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from common import UserError, data, metrics
-from common.classifier import FEATURES, embed
+from common import UserError, data
+from common import scores as metrics
+from common.scores.classifier import FEATURES, embed
 
 
 @pytest.fixture(scope="module", params=["mnist-10k", "fashion-10k"])

@@ -14,7 +14,8 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 
-from common import UserError, data, pairs, satellite
+from common import UserError, data
+from common.data import pairs, satellite
 from tests.conftest import CHAPTERS
 
 CPU = Fabric(accelerator="cpu", devices=1)
@@ -336,7 +337,7 @@ def test_one_process_fetches_the_data_before_the_others_read(
     alone: list[bool] = []
 
     @contextlib.contextmanager
-    def in_turn(fabric: Fabric) -> Iterator[None]:
+    def rank_zero_first(fabric: Fabric) -> Iterator[None]:
         alone.append(True)
         yield
         alone.pop()
@@ -349,7 +350,7 @@ def test_one_process_fetches_the_data_before_the_others_read(
             return data.load("mnist-10k", size[0], 1)
         raise KeyError("alone" if alone else "together")
 
-    monkeypatch.setattr(train, "in_turn", in_turn)
+    monkeypatch.setattr(train, "rank_zero_first", rank_zero_first)
     name = {"05_pix2pix": "load_pairs", "06_cyclegan": "load_unpaired"}.get(folder, "load")
     monkeypatch.setattr(train, name, loaded)
     with pytest.raises(KeyError, match="alone"):

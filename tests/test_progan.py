@@ -665,7 +665,7 @@ def test_a_straight_walk_and_the_count_of_what_changes(chapter: Chapter) -> None
 
 
 def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, script: Script, tmp_path: Path) -> None:
-    from common import metrics
+    from common import scores as metrics
     from common.images import to_uint8
 
     generate = chapter("07_progan", "generate")

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from common import UserError, checkpoint, data, relative, run
+from common import UserError, checkpoint, command_line, data, devices, relative, run
 from tests.conftest import ROOT, fork, free_port, pair, same, start
 
 Script = Callable[..., tuple[int, str, str]]
@@ -359,7 +359,7 @@ def test_a_full_disk_without_a_name_gets_one_line(
 
     monkeypatch.setattr(sys, "argv", ["train.py"])
     with pytest.raises(SystemExit) as stop:
-        run.command_line(training, Nothing)
+        command_line.command_line(training, Nothing)
     assert stop.value.code == 2 and capsys.readouterr().err.startswith("error: the disk is full: free some space")
 
 
@@ -504,7 +504,7 @@ def test_compile_on_a_machine_without_a_compiler(
 
     monkeypatch.setattr(sys, "argv", ["train.py"])
     with pytest.raises(SystemExit) as stop:
-        run.command_line(training, Nothing)
+        command_line.command_line(training, Nothing)
     errors = capsys.readouterr().err
     assert stop.value.code == 2 and len(errors.splitlines()) == 1
     assert errors.startswith("error: --compile fails on this machine (InvalidCxxCompiler") and "leave it away" in errors
@@ -512,7 +512,7 @@ def test_compile_on_a_machine_without_a_compiler(
 
 def test_bf16_runs_and_is_chosen_only_where_it_is_native(script: Script, tmp_path: Path) -> None:
     assert script(TRAIN, *SMALL, "--precision", "bf16-mixed", "--max-steps", 2, "--out", tmp_path / "run")[0] == 0
-    native = run.native_bf16(torch.device("cpu"))
+    native = devices.native_bf16(torch.device("cpu"))
     code, printed, _ = script(TRAIN, "--max-steps", 0, "--accelerator", "cpu")
     assert code == 0 and ("bf16-mixed" in printed) == native
 

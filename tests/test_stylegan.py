@@ -762,7 +762,7 @@ def test_psi_may_leave_the_range_and_resolution_may_not(script: Script, tmp_path
 
 
 def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, script: Script, tmp_path: Path) -> None:
-    from common import metrics
+    from common import scores as metrics
     from common.images import to_uint8
 
     painter, settings = chapter("08_stylegan", "painter").load_painter()

@@ -505,7 +505,7 @@ def test_generate_explains_wrong_input(script: Script, arguments: list[object], 
 
 def test_shipped_weights_keep_the_promise_of_the_readme(chapter: Chapter) -> None:
     """FCD at most 2.5 at N = 5,000; every digit, none over a fifth."""
-    from common import metrics
+    from common import scores as metrics
     from common.images import to_uint8
 
     generator, settings = chapter("03_wgan_gp", "generate").load_generator()

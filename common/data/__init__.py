@@ -35,7 +35,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms.v2 import functional as resizing
 from tqdm import tqdm
 
-from common import UserError, avatars, require
+from common import UserError, require
+from common.data import faces
 from common.images import to_float
 
 STARTER = Path(__file__).parent / "starter"
@@ -83,7 +84,7 @@ class Pictures(Dataset[Any]):
 
 def data_root() -> Path:
     """Where downloads go: the folder `data` of this repository, or what the variable GAN_DATA names."""
-    return Path(os.environ.get("GAN_DATA") or Path(__file__).parent.parent / "data").expanduser()
+    return Path(os.environ.get("GAN_DATA") or Path(__file__).parents[2] / "data").expanduser()
 
 
 def load(name_or_path: str, size: int | None = None, channels: int | None = None, split: str = "train") -> Pictures:
@@ -152,12 +153,12 @@ class DrawnFaces:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        return avatars.NUMBER, self.channels, self.size, self.size
+        return faces.NUMBER, self.channels, self.size, self.size
 
     def __getitem__(self, indices: list[int]) -> Tensor:
-        drawn = [avatars.draw_one(f"{self.split}-{number}", self.name, (self.size,))[0][0] for number in indices]
-        faces = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
-        return faces if self.channels == 3 else resizing.rgb_to_grayscale(faces)
+        drawn = [faces.draw_one(f"{self.split}-{number}", self.name, (self.size,))[0][0] for number in indices]
+        pictures = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
+        return pictures if self.channels == 3 else resizing.rgb_to_grayscale(pictures)
 
 
 def _faces(name: str, split: str, size: int | None) -> Pictures:
@@ -165,9 +166,9 @@ def _faces(name: str, split: str, size: int | None) -> Pictures:
     size = size or FACE_SIZE
     large = DrawnFaces(name, split, size)
     kept = int(np.prod(large.shape)) <= MEMORY_LIMIT
-    images, labels = avatars.draw(name, size if kept else FACE_SIZE, split, data_root() / "avatars")
-    faces = torch.from_numpy(images) if kept else large  # the attributes are the same at every size
-    return Pictures(name, faces, torch.from_numpy(labels), avatars.attribute_names(name))
+    images, labels = faces.draw(name, size if kept else FACE_SIZE, split, data_root() / "avatars")
+    pictures = torch.from_numpy(images) if kept else large  # the attributes are the same at every size
+    return Pictures(name, pictures, torch.from_numpy(labels), faces.attribute_names(name))
 
 
 def _celeba(split: str, size: int | None) -> Pictures:

@@ -26,7 +26,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from common import UserError, data, require, satellite
+from common import UserError, data, require
+from common.data import satellite
 from common.data import PictureFiles, Pictures, batches, data_root
 from common.images import to_float
 

@@ -32,7 +32,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchvision.transforms.v2 import functional as resizing
 
 from common import data, images, require
-from common.classifier import FEATURES, Classifier, embed
+from common.scores.classifier import FEATURES, Classifier, embed
 
 KCD_SUBSETS, KCD_SUBSET_SIZE = 50, 500
 MIN_PICTURES = 2 * KCD_SUBSET_SIZE

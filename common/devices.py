@@ -1,0 +1,127 @@
+"""Devices, precision and processes: what Lightning Fabric is asked for, and what several processes have to agree on."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from common import UserError, require
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware; elsewhere bf16 is slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+    return False
+
+
+def make_fabric(settings: Any, growing: bool = False) -> Fabric:
+    """Lightning Fabric for the wanted devices and precision, launched and seeded.
+
+    `growing` is for networks that do not use all of their weights in every step: no process then waits for their gradients.
+    """
+    warnings.filterwarnings("ignore", ".*(all_gather|broadcast_buffers`) is deprecated")  # by Fabric: not the learner's
+    processes = settings.devices * settings.num_nodes
+    # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
+    several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
+    strategy = several if processes > 1 else "auto"
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        started = int(os.environ["WORLD_SIZE"])
+        require(
+            started == processes,
+            f"torchrun started {started} process(es), and --devices × --num-nodes is {processes}: make them the same",
+        )
+    try:
+        devices: dict[str, Any] = {
+            "accelerator": settings.accelerator,
+            "devices": settings.devices,
+            "num_nodes": settings.num_nodes,
+        }
+        precision = settings.precision
+        if precision == "auto":
+            precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
+        fabric = Fabric(strategy=strategy, precision=precision, **devices)  # type: ignore[arg-type]
+        fabric.launch()
+    except UserError:
+        raise
+    except Exception as error:  # all are about these flags
+        message = str(error).split(". ")[0].replace("\n", " ")
+        raise UserError(
+            f"--accelerator, --devices, --num-nodes or --precision do not fit this machine: {message}"
+        ) from error
+    torch.manual_seed(settings.seed)
+    return fabric
+
+
+def one_device(accelerator: str) -> torch.device:
+    """The device that `accelerator` ("auto", "cpu", "gpu", "mps") means here; `UserError` if there is none."""
+    try:
+        return Fabric(accelerator=accelerator, devices=1).device
+    except Exception as error:  # Fabric uses many kinds of error
+        message = str(error).split(". ")[0].replace("\n", " ")
+        raise UserError(f"--accelerator {accelerator} is not to be had on this machine: {message}") from error
+
+
+@contextlib.contextmanager
+def rank_zero_first(fabric: Fabric) -> Iterator[None]:
+    """What the first process draws, downloads or writes in here, the others find ready: they come after it.
+
+    An error stops all processes, one of the user's with its one line (Fabric's `rank_zero_first` leaves the others waiting).
+    """
+    wrong = fabric.broadcast("") if fabric.global_rank > 0 else ""
+    require(not wrong, wrong)
+    try:
+        yield
+    except BaseException as error:
+        wrong = str(error) or type(error).__name__
+        raise
+    finally:
+        if fabric.global_rank == 0:
+            fabric.broadcast(wrong)
+
+
+@contextlib.contextmanager
+def without_weight_gradients(fabric: Fabric, network: Any) -> Iterator[None]:
+    """Forward passes through a network that is not to learn: no gradients of its weights are computed or exchanged."""
+    network.requires_grad_(False)
+    with fabric.no_backward_sync(network, enabled=fabric.world_size > 1):
+        yield
+    network.requires_grad_(True)
+
+
+def exponential_moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of `network`, buffers included; call `update_parameters(network)` after each step.
+
+    In the first steps the average forgets faster, min(decay, (1 + n) / (10 + n)), so that early samples are not those of
+    the untrained network.
+    """
+
+    def average(old: Any, new: Any, n: Any) -> None:
+        forget = 1 - ((1 + n) / (10 + n)).clamp(max=decay)
+        for averaged, current in zip(old, new, strict=True):
+            if averaged.is_floating_point():
+                averaged.lerp_(current, forget.to(averaged.dtype))
+            else:  # BatchNorm's counter of batches
+                averaged.copy_(current)
+
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+
+
+def gradient_norm(network: nn.Module) -> Tensor:
+    """The L2 norm of the gradients that the last backward pass left at all weights of a network, as one number."""
+    return torch.nn.utils.get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
+
+
+def parameters(network: nn.Module) -> int:
+    """The number of trainable numbers in a network."""
+    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
