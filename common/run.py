@@ -2,11 +2,10 @@
 
 Nothing here decides how a network learns. In a chapter it reads like this:
 
-    state = {"generator": generator, "opt_g": opt_g, ...}            # all that decides the next step
-    run = Run(config, fabric, CHAPTER, state)                        # with --resume the state is filled here
-    run.begin(data, {"generator": generator, "discriminator": discriminator})
+    networks = {"generator": generator, "discriminator": discriminator}
+    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
     for step in run.steps():
-        ...                                                          # the method
+        ...  # the method
         if run.log_now:
             run.log({"loss/d": loss_d, "loss/g": loss_g})
         if run.sample_now:
@@ -14,7 +13,7 @@ Nothing here decides how a network learns. In a chapter it reads like this:
                 run.sample("fixed_z", ema.module.eval()(fixed_z))
         if run.save_now:
             run.save()
-    return run.finish(ema.module, build)                             # weights, curves; the folder of the run
+    return run.finish(ema.module, build)
 """
 
 import contextlib
@@ -64,15 +63,23 @@ class Stopped(UserError):
 class Run:
     """One training run: what it writes, when, and how it goes on after a stop.
 
-    `state` maps names to everything with a `state_dict` that decides the next step. With `config.resume` it is filled from
-    the checkpoint, and the random states with it, so that the next step is the one that would have come.
+    `networks` are those that learn; beside them `others` is everything with a `state_dict` that decides the next step. With
+    `config.resume` all are filled from the checkpoint, and the random states too: the next step is the one that would have come.
     """
 
-    def __init__(self, config: Any, fabric: Fabric, chapter: str, state: Mapping[str, Any]) -> None:
-        self.config, self.fabric, self.chapter, self.state = config, fabric, chapter, state
+    def __init__(
+        self,
+        config: Any,
+        fabric: Fabric,
+        chapter: str,
+        data: Pictures,
+        networks: Mapping[str, nn.Module],
+        **others: Any,
+    ) -> None:
+        self.config, self.fabric, self.chapter = config, fabric, chapter
+        self.networks, self.state = networks, {**networks, **others}
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
-        self.networks: Mapping[str, nn.Module] = {}  # those that learn, by the names that the user sees
         self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
         unnamed = ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")
         self.folder = Path(config.out).expanduser() if config.out else unnamed
@@ -88,16 +95,16 @@ class Run:
         require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
         if config.resume:
             self._load(resumed)
+        self._begin(data)
 
-    def begin(self, data: Pictures, networks: Mapping[str, nn.Module]) -> None:
+    def _begin(self, data: Pictures) -> None:
         """Print what is about to happen, open the run folder, and compile the networks if that is wanted."""
-        self.networks = networks
         if self.fabric.is_global_zero:
             shape, note = f"{data.channels}×{data.size}×{data.size}", f"; {data.note}" if data.note else ""
             print(f"data       {data.name}: {len(data):,} pictures, {shape}{note}")
             precision = self.fabric.strategy.precision.precision
             print(f"device     {self.fabric.device}, {self.fabric.world_size} process(es), precision {precision}")
-            for name, network in networks.items():
+            for name, network in self.networks.items():
                 print(f"{name:<14} {count_parameters(network):,} parameters")
         with rank_zero_first(self.fabric):
             if self.fabric.is_global_zero and self.step < self.config.max_steps:
@@ -109,7 +116,7 @@ class Run:
                 self._writer = SummaryWriter(str(self.folder), purge_step=self.step + 1)
                 print(f"writing to {relative(self.folder)}", flush=True)
         if self.config.compile:
-            for network in networks.values():
+            for network in self.networks.values():
                 # The network inside of Fabric's wrapper: the wrapper would call itself for ever.
                 getattr(network, "module", network).compile()
 
