@@ -12,7 +12,6 @@ python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
 import contextlib
 import copy
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Settings, Share, command_line
 from common.data.pairs import NoTestPairs, Pairs, load_pairs, pair_batches
 from common.devices import make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
@@ -40,13 +41,13 @@ class Config(Settings):
     data: str = "satellite-map"  # a named set of pairs (facades, maps, …), or a folder or zip of your own
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
     size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
-    max_steps: int = 2500  # updates of the generator; ours: README.md has a longer run, whose L1 was higher
-    batch_size: int = 8  # pairs of all devices together; ours: the paper's 1 leaves two cores half idle
-    accumulate: int = 1  # work on the batch in so many parts, one after the other, to save memory
+    max_steps: NonNegativeInt = 2500  # updates of the generator; ours: README.md has a longer run, whose L1 was higher
+    batch_size: PositiveInt = 8  # pairs of all devices together; ours: the paper's 1 leaves two cores half idle
+    accumulate: PositiveInt = 1  # work on the batch in so many parts, one after the other, to save memory
 
     # The game
-    lambda_l1: float = 100.0  # weight of the L1 loss; section 4.2
-    lambda_gan: float = 1.0  # weight of the adversarial loss; section 3.1 has none, that is 1; 0 is L1 alone
+    lambda_l1: NonNegativeFloat = 100.0  # weight of the L1 loss; section 4.2
+    lambda_gan: NonNegativeFloat = 1.0  # weight of the adversarial loss; section 3.1 has none, that is 1; 0 is L1 alone
     patch: Literal["1", "16", "34", "70", "142", "286", "whole"] = "16"  # ours: 70 is to 256 what about 16 is to 64
     blind: bool = False  # a mistake on purpose: the discriminator does not see the input
 
@@ -55,21 +56,19 @@ class Config(Settings):
     mirror: bool = False  # mirror half of the pairs, section 6.2; ours: the map's mountains are lit from one side
 
     # The networks
-    width_g: int = 20  # features next to the picture; ours: the paper's 64 is for a GPU
-    width_d: int = 24  # the same, of the discriminator; ours: narrower than the paper's 64, so that L1 is heard
+    width_g: PositiveInt = 20  # features next to the picture; ours: the paper's 64 is for a GPU
+    width_d: PositiveInt = 24  # the same, of the discriminator; ours: narrower than the paper's 64, so that L1 is heard
     norm: Literal["batch", "instance"] = "batch"  # ours: running averages at test time keep a tile's colour
-    dropout: float = 0.5  # the noise; section 6.1.1
+    dropout: Share = 0.5  # the noise; section 6.1.1
     skips: bool = True  # False: an encoder and decoder without the U-Net's skips; section 3.2.1
 
     # The optimisers
-    lr: float = 6e-4  # of both networks; ours: three times that of section 3.3, for fewer steps
-    beta1: float = 0.5  # Adam's momentum; section 3.3
-    beta2: float = 0.999  # Adam's memory of squared gradients; section 3.3
+    lr: PositiveFloat = 6e-4  # of both networks; ours: three times that of section 3.3, for fewer steps
+    beta1: Share = 0.5  # Adam's momentum; section 3.3
+    beta2: Share = 0.999  # Adam's memory of squared gradients; section 3.3
     decay_from: float = 0.5  # share of the steps after which the rate falls, linearly, to 0; as in the authors' program
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
         for name in ("batch_size", "accumulate", "width_g", "width_d"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")

@@ -10,7 +10,7 @@ python 06_cyclegan/train.py --resume runs/06_cyclegan/TIME
 
 import copy
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -19,10 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Settings, Share, command_line
 from common.data import Pictures, batches
 from common.data.pairs import load_unpaired
 from common.devices import make_fabric, rank_zero_first, without_weight_gradients
@@ -40,32 +42,40 @@ class Config(Settings):
 
     data: str = "satellite-map"  # a named unpaired set, or a folder with trainA/ and trainB/ (and testA/, testB/)
     size: int | None = None  # pixels per side; default: 64
-    max_steps: int = 11_000  # updates of the generators; ours: under 10 minutes on two cores
-    batch_size: int = 1  # pictures of each kind, of all devices together; section 4
+    max_steps: NonNegativeInt = 11_000  # updates of the generators; ours: under 10 minutes on two cores
+    batch_size: PositiveInt = 1  # pictures of each kind, of all devices together; section 4
     mirror: bool = False  # mirror half of the pictures; ours: off, since light on a relief comes from the left
-    jitter: int = 0  # enlarge by so many pixels and cut out at random; ours: off, thousands of tiles are enough
+    jitter: NonNegativeInt = (
+        0  # enlarge by so many pixels and cut out at random; ours: off, thousands of tiles are enough
+    )
 
     # The game
-    lambda_cycle: float = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
-    lambda_identity: float = 0.5  # weight of the identity loss as a share of lambda_cycle, section 5.2; 0 leaves it out
-    pool_size: int = 50  # translations that the discriminators may see again, section 4; 0: only the newest
+    lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
+    lambda_identity: NonNegativeFloat = (
+        0.5  # weight of the identity loss as a share of lambda_cycle, section 5.2; 0 leaves it out
+    )
+    pool_size: NonNegativeInt = 50  # translations that the discriminators may see again, section 4; 0: only the newest
 
     # The networks
-    width: int = 16  # channels next to the picture, of the generators; ours: a quarter of the paper's, for two cores
-    width_d: int = 32  # the same of the discriminators, which cost a tenth of a generator; ours: half of the paper's
-    blocks: int | None = None  # residual blocks of a generator; default: 9 from 256 pixels up, 6 below (section 4)
+    width: PositiveInt = (
+        16  # channels next to the picture, of the generators; ours: a quarter of the paper's, for two cores
+    )
+    width_d: PositiveInt = (
+        32  # the same of the discriminators, which cost a tenth of a generator; ours: half of the paper's
+    )
+    blocks: NonNegativeInt | None = (
+        None  # residual blocks of a generator; default: 9 from 256 pixels up, 6 below (section 4)
+    )
     patch: Literal[16, 34, 70] = 16  # pixels that a discriminator's logit sees; ours: the share of 64 that 70 is of 256
     norm: bool = True  # instance normalisation in the generators; off is for an experiment
 
     # The optimisers
-    lr: float = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
-    beta1: float = 0.5  # Adam's momentum; the authors' code
-    beta2: float = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
+    lr: PositiveFloat = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
+    beta1: Share = 0.5  # Adam's momentum; the authors' code
+    beta2: Share = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
     decay_from: float = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
         least = self.devices * self.num_nodes
         require(self.batch_size >= least, f"--batch-size must be at least {least} (1 a process), not {self.batch_size}")
         for name in ("width", "width_d"):

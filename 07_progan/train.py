@@ -11,7 +11,6 @@ python 07_progan/train.py --resume runs/07_progan/TIME
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,17 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Settings, Share, command_line
 from common.data import batches, load
-from common.devices import (
-    exponential_moving_average,
-    make_fabric,
-    rank_zero_first,
-    without_weight_gradients,
-)  # fmt: skip
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.run import Run
 from model import Convs, Critic, Generator, Part, downsample, resolutions, upsample
 
@@ -51,7 +47,9 @@ class Config(Settings):
     data: str = "avatars"  # a named data set, or a folder or zip of pictures
     size: int = 64  # pixels per side in the end: a power of two from 4 to 1024
     channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
-    max_steps: int = 13_500  # updates of the generator at all sizes together; the last size gets those that are left
+    max_steps: NonNegativeInt = (
+        13_500  # updates of the generator at all sizes together; the last size gets those that are left
+    )
 
     # The schedule. Each is a list "from this size on, this value": 4 16 64 8 is 16 from 4×4 on, and 8 from 64×64 on
     fade_images: Counts = ((4, 20_000),)  # real pictures shown while a block fades in; ours: appendix A.1 has 800,000
@@ -59,31 +57,31 @@ class Config(Settings):
     stable_images: Counts = ((4, 10_000), (8, 20_000), (32, 28_000))
     batch_sizes: Counts = ((4, 16),)  # pictures of all devices together; appendix A.1 has 16 up to 128×128
     learning_rates: Rates = ((4, 2e-2), (64, 1e-2))  # ours, for short runs; appendix A.1 has 0.001 throughout
-    decay_steps: int = 0  # at the end of the run, in which the rates fall linearly to 0; ours, for long runs
+    decay_steps: NonNegativeInt = 0  # at the end of the run, in which the rates fall linearly to 0; ours, for long runs
 
     # The game: WGAN-GP, appendix A.1
-    lambda_gp: float = 10.0  # weight of the gradient penalty; arXiv:1704.00028
-    epsilon_drift: float = 1e-3  # weight of E[f(x)²], which keeps the scores near zero; appendix A.1
-    n_critic: int = 1  # updates of the critic for each of the generator; appendix A.1
-    penalty_share: int = 4  # the penalty is measured on one of so many pictures; ours: the paper has 1, all of them
+    lambda_gp: NonNegativeFloat = 10.0  # weight of the gradient penalty; arXiv:1704.00028
+    epsilon_drift: NonNegativeFloat = 1e-3  # weight of E[f(x)²], which keeps the scores near zero; appendix A.1
+    n_critic: PositiveInt = 1  # updates of the critic for each of the generator; appendix A.1
+    penalty_share: PositiveInt = (
+        4  # the penalty is measured on one of so many pictures; ours: the paper has 1, all of them
+    )
 
     # The networks
-    latent_dim: int = 128  # numbers in z; ours: table 2 has 512
-    channels_times_size: int = 1024  # a map of r×r pixels has this / r channels; ours: table 2 has 16384
-    most_channels: int = 96  # but not more than these; ours: table 2 has 512
+    latent_dim: PositiveInt = 128  # numbers in z; ours: table 2 has 512
+    channels_times_size: PositiveInt = 1024  # a map of r×r pixels has this / r channels; ours: table 2 has 16384
+    most_channels: PositiveInt = 96  # but not more than these; ours: table 2 has 512
     convs: Convs = 1  # convolutions at each size; ours, for speed: table 2 has 2
     without: tuple[Part, ...] = ()  # parts of the method to take away, to see what they are for
 
     # The optimisers
-    beta1: float = 0.0  # Adam's momentum; appendix A.1
-    beta2: float = 0.99  # Adam's memory of squared gradients; appendix A.1
-    ema_decay: float = 0.999  # the samples come from an average of the generator over about 1,000 steps; appendix A.1
+    beta1: Share = 0.0  # Adam's momentum; appendix A.1
+    beta2: Share = 0.99  # Adam's memory of squared gradients; appendix A.1
+    ema_decay: Share = 0.999  # the samples come from an average of the generator over about 1,000 steps; appendix A.1
 
     sample_every: int = 500  # steps between two sample grids
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
         sizes = resolutions(self.size)
         for name in ("fade_images", "stable_images", "batch_sizes", "learning_rates"):
             table, flag = getattr(self, name), f"--{name.replace('_', '-')}"

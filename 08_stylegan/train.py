@@ -11,24 +11,21 @@ python 08_stylegan/train.py --resume runs/08_stylegan/TIME --max-steps 60000
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Settings, Share, command_line
 from common.data import batches, load
-from common.devices import (
-    exponential_moving_average,
-    make_fabric,
-    rank_zero_first,
-    without_weight_gradients,
-)  # fmt: skip
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.run import Run
 from model import Border, Discriminator, Generator, Kind, Part, resolutions
 
@@ -40,49 +37,55 @@ class Config(Settings):
     """Train chapter 08: a style-based generator that grows with its pictures."""
 
     data: str = "avatars"  # a named data set, or a folder or zip of pictures
-    size: int = 64  # pixels per side of the full pictures, a power of two; ours: the paper ends at 1024
+    size: PositiveInt = 64  # pixels per side of the full pictures, a power of two; ours: the paper ends at 1024
     channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
-    max_steps: int | None = None  # updates of the generator; default: the whole schedule. More: the last stage goes on
+    max_steps: NonNegativeInt | None = (
+        None  # updates of the generator; default: the whole schedule. More: the last stage goes on
+    )
 
     # The schedule of the growth, in pictures shown to the discriminator
-    start_size: int = 8  # resolution of the first stage; appendix C: 8, where ProGAN began at 4
-    fade_images: int = 8_000  # during which a new resolution fades in; the authors' code has 600,000
-    stable_images: int = 24_000  # between two fades; the authors' code has 600,000
-    last_images: int = 48_000  # at the full size, after its fade; ours: within 15 minutes in all
+    start_size: PositiveInt = 8  # resolution of the first stage; appendix C: 8, where ProGAN began at 4
+    fade_images: NonNegativeInt = 8_000  # during which a new resolution fades in; the authors' code has 600,000
+    stable_images: NonNegativeInt = 24_000  # between two fades; the authors' code has 600,000
+    last_images: NonNegativeInt = 48_000  # at the full size, after its fade; ours: within 15 minutes in all
     batch_sizes: tuple[tuple[int, int], ...] = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
     lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # the generator's rates, pairs as above; ours: authors have 1e-3
-    decay_steps: int = 0  # at the end of the run, in which the rates fall linearly to 0; ours, as in chapter 07
-    d_rate: float = 6.0  # the discriminator's rate, as a multiple of the generator's; ours: its few layers bear it
+    decay_steps: NonNegativeInt = (
+        0  # at the end of the run, in which the rates fall linearly to 0; ours, as in chapter 07
+    )
+    d_rate: PositiveFloat = (
+        6.0  # the discriminator's rate, as a multiple of the generator's; ours: its few layers bear it
+    )
 
     # The networks
-    latent_dim: int = 128  # numbers in z; ours: the paper has 512
-    style_dim: int = 128  # numbers in w; ours: the paper has 512
-    mapping_layers: int = 4  # ours: the paper has 8
-    base: int = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
-    most: int = 96  # and at most this many; ours: the paper has 512
-    noise_rate: float = 0.1  # rate of the noise's strengths, times lrs; ours: drawn faces hold no chance; paper: 1
-    conv_rate: float = 10.0  # rate of G's convolutions, times lrs; ours: short runs learn sooner; paper: 1
+    latent_dim: PositiveInt = 128  # numbers in z; ours: the paper has 512
+    style_dim: PositiveInt = 128  # numbers in w; ours: the paper has 512
+    mapping_layers: PositiveInt = 4  # ours: the paper has 8
+    base: PositiveInt = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
+    most: PositiveInt = 96  # and at most this many; ours: the paper has 512
+    noise_rate: PositiveFloat = (
+        0.1  # rate of the noise's strengths, times lrs; ours: drawn faces hold no chance; paper: 1
+    )
+    conv_rate: PositiveFloat = 10.0  # rate of G's convolutions, times lrs; ours: short runs learn sooner; paper: 1
     border: Border = "replicate"  # what G's convolutions see beyond a map; ours: even backgrounds; paper: "zeros"
     discriminator: Kind = "strided"  # ours: chapter 02's, grown, and a layer more; paper: ProGAN's, for --conv-rate 1
-    group: int = 4  # pictures that minibatch deviation compares; ProGAN, section 3
+    group: PositiveInt = 4  # pictures that minibatch deviation compares; ProGAN, section 3
     without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
 
     # The game
-    r1_gamma: float = 3.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
-    r1_every: int = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
+    r1_gamma: NonNegativeFloat = 3.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
+    r1_every: PositiveInt = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
     mirror: bool = False  # mirror half of the real pictures, appendix C; ours: half of the faces are mirrored already
     mixing: float = 0.25  # share of the pictures that get two styles; ours: short runs learn sooner; section 3.1: 0.9
 
     # The optimisers
-    beta1: float = 0.0  # Adam's momentum; ProGAN, appendix A.1
-    beta2: float = 0.99  # Adam's memory of squared gradients; the same
-    ema_decay: float = 0.998  # of the generator that is sampled from: half-life 5,500 pictures; authors' code: 10,000
+    beta1: Share = 0.0  # Adam's momentum; ProGAN, appendix A.1
+    beta2: Share = 0.99  # Adam's memory of squared gradients; the same
+    ema_decay: Share = 0.998  # of the generator that is sampled from: half-life 5,500 pictures; authors' code: 10,000
 
     sample_every: int = 500  # steps between two sample grids
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require((self.max_steps or 0) >= 0, f"--max-steps must not be negative, not {self.max_steps}")
         require(self.size >= 8, f"--size must be at least 8, not {self.size}")
         require(
             self.start_size in resolutions(self.size),
