@@ -22,9 +22,9 @@ from common import UserError, require
 from common.checkpoint import load_checkpoint
 
 AnyConfig = TypeVar("AnyConfig")
-Share = Annotated[
-    float, Field(ge=0, lt=1)
-]  # a field's type is its range: the others are pydantic's, such as PositiveInt
+# A field's type is its range. Most are pydantic's, such as PositiveInt; these two are ours.
+Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(config=ConfigDict(allow_inf_nan=False, extra="forbid"))
