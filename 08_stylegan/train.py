@@ -63,9 +63,7 @@ class Config(Settings):
     data: str = "avatars"  # a named data set, or a folder or zip of pictures
     size: PositiveInt = 64  # pixels per side of the full pictures, a power of two; ours: the paper ends at 1024
     channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
-    max_steps: NonNegativeInt | None = (
-        None  # updates of the generator; default: the schedule; its last stage has no end
-    )
+    max_steps: NonNegativeInt | None = None  # updates of the generator; default: the schedule, whose end is open
     sample_every: PositiveInt = 500  # steps between two sample grids
 
     # The schedule of the growth, in pictures shown to the discriminator
