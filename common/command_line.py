@@ -25,6 +25,10 @@ AnyConfig = TypeVar("AnyConfig")
 # A field's type is its range. Most are pydantic's, such as PositiveInt; these two are ours.
 Share = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+SHORTER = {
+    "Input should": "must", "greater than or equal to": "at least", "less than or equal to": "at most",
+    "greater than": "above", "less than": "below",
+}  # fmt: skip
 
 
 @dataclass(config=ConfigDict(allow_inf_nan=False, extra="forbid"))
@@ -40,8 +44,9 @@ class Flags:
             return validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            flag, wrong = str(first["loc"][0]).replace("_", "-"), first["msg"].replace("Input should", "must")
-            wrong = wrong.replace("greater than or equal to", "at least")
+            flag, wrong = str(first["loc"][0]).replace("_", "-"), first["msg"]
+            for long, short in SHORTER.items():
+                wrong = wrong.replace(long, short)
             raise UserError(f"--{flag} {wrong}, not {first['input']}") from None
 
 
