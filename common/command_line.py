@@ -82,6 +82,7 @@ def command_line(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the sign × shows another one
+    code = 0
     try:
         default = None
         if presets is not None:
@@ -104,9 +105,12 @@ def command_line(
         told = _in_one_line(error)
         if not told:  # a mistake of this program, not of the user
             raise
-        _say(told[0])
-        _leave(told[1])
-    _leave(0)
+        message, code = told
+        rank_zero_only(print)(message, file=sys.stderr, flush=True)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(code)  # several processes: their connections' threads may abort an ordinary end
+    sys.exit(code)
 
 
 def _in_one_line(error: BaseException) -> tuple[str, int] | None:
@@ -149,16 +153,3 @@ def _read_aloud(folder: Path) -> None:
 
     for sentence in diagnose(folder):
         print(textwrap.fill(f"- {sentence}", 120, subsequent_indent="  "))
-
-
-@rank_zero_only
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
-
-
-def _leave(code: int) -> None:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        sys.stdout.flush()
-        os._exit(code)  # several processes: their connections' threads may abort an ordinary end
-    if code:
-        sys.exit(code)
