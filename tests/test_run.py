@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -122,6 +122,28 @@ def test_wrong_input_gets_one_line_and_exit_code_2(
     assert code == 2
     assert message.startswith("error: ") and expected in message
     assert "Traceback" not in errors
+
+
+def test_settings_are_checked_wherever_they_are_made(chapter: Callable[[str, str], ModuleType]) -> None:
+    """In a notebook, from a saved run, by `replace`: as on the command line."""
+    train = chapter("01_basic_gan", "train")
+    for wrong, said in {
+        "--lr-g must be above 0, not -1": {"lr_g": -1},
+        "--beta2 must be below 1, not 1": {"beta2": 1},
+        "--generator-hidden must be above 0, not 0": {"generator_hidden": (8, 0)},
+        "--loss must be 'non-saturating' or 'saturating', not mean": {"loss": "mean"},
+        "--lr Unexpected keyword argument, not 0.1": {"lr": 0.1},
+    }.items():
+        with pytest.raises(UserError) as error:
+            train.Config(**said)
+        assert str(error.value) == wrong
+    with pytest.raises(UserError, match="--dropout must be a finite number, not nan"):
+        replace(train.PRESETS["paper"], dropout=float("nan"))
+    saved = json.loads(json.dumps(asdict(train.Config(generator_hidden=(8,)))))
+    assert train.Config(**saved) == train.Config(generator_hidden=(8,))
+    table = chapter("08_stylegan", "train").Config
+    with pytest.raises(UserError, match="--lrs must be a finite number, not inf"):
+        table(lrs=((4, float("inf")),))
 
 
 def test_each_process_needs_two_pictures(chapter: Callable[[str, str], ModuleType]) -> None:
