@@ -14,7 +14,6 @@ Shape letters: N points, M = 8 modes.
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,12 +24,14 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import trange
 
-from common import relative, require
-from common.command_line import command_line
+from common import relative
+from common.command_line import Flags, command_line
 from common.images import save_gif
 from common.scores import modes_covered
 from train import discriminator_loss, draw_targets, generator_loss
@@ -42,28 +43,18 @@ LATENT_DIM = 32
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Train a GAN on eight Gaussians in the plane."""
 
-    steps: int = 2000  # updates of the generator
-    batch_size: int = 256  # points
-    lr_g: float = 1e-3  # of the generator
-    lr_d: float = 1e-3  # of the discriminator
+    steps: PositiveInt = 2000  # updates of the generator
+    batch_size: PositiveInt = 256  # points
+    lr_g: PositiveFloat = 1e-3  # of the generator
+    lr_d: PositiveFloat = 1e-3  # of the discriminator
     loss: Literal["non-saturating", "saturating"] = "non-saturating"  # section 3, or Eq. 1 to the letter
-    unroll: int = 0  # discriminator steps that the generator looks ahead (arXiv:1611.02163)
-    unroll_lr: float = 0.2  # eta of those steps; ours: plain gradient descent, so larger than Adam's lr_d
-    width: int = 64  # of the two hidden layers of both networks
-    seed: int = 0
-    out: Path = Path(__file__).resolve().parents[1] / "runs" / "01_basic_gan" / "ring.gif"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "width"):
-            require(
-                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
-            )
-        require(self.unroll >= 0, f"--unroll must not be negative, not {self.unroll}")
-        for name in ("lr_g", "lr_d", "unroll_lr"):
-            require(getattr(self, name) > 0, f"--{name.replace('_', '-')} must be above 0, not {getattr(self, name)}")
+    unroll: NonNegativeInt = 0  # discriminator steps that the generator looks ahead (arXiv:1611.02163)
+    unroll_lr: PositiveFloat = 0.2  # eta of those steps; ours: plain gradient descent, so larger than Adam's lr_d
+    width: PositiveInt = 64  # of the two hidden layers of both networks
+    out: Path = Path(__file__).resolve().parents[1] / "runs" / "01_basic_gan" / "ring.gif"  # the animation
 
 
 def ring_centres() -> Tensor:
@@ -126,7 +117,7 @@ def train(
     """Play the game; `look(step, generator, discriminator)` is called some 50 times. Returns both networks."""
     torch.manual_seed(config.seed)
     generator = mlp(LATENT_DIM, 2, config.width)
-    discriminator = mlp(2, 1, config.width)
+    discriminator = mlp(2, 1, config.width).append(nn.Flatten(0))  # logits [N]
     opt_g = torch.optim.Adam(generator.parameters(), config.lr_g, betas=(0.5, 0.999), fused=True)
     opt_d = torch.optim.Adam(discriminator.parameters(), config.lr_d, betas=(0.5, 0.999), fused=True)
     targets = draw_targets(config.batch_size, smoothing=0.0, flip=0.0, device=torch.device("cpu"))
@@ -136,7 +127,7 @@ def train(
         real, z = ring_sample(config.batch_size), torch.randn(config.batch_size, LATENT_DIM)
         with torch.no_grad():
             fake = generator(z)
-        loss_d = discriminator_loss(discriminator(real).squeeze(1), discriminator(fake).squeeze(1), *targets)
+        loss_d = discriminator_loss(discriminator(real), discriminator(fake), *targets)
         opt_d.zero_grad()
         loss_d.backward()
         opt_d.step()
@@ -146,15 +137,14 @@ def train(
         if config.unroll:
 
             def surrogate(weights: dict[str, Tensor], real: Tensor = real, fake: Tensor = fake) -> Tensor:
-                real_logits = functional_call(discriminator, weights, real).squeeze(1)
-                return discriminator_loss(
-                    real_logits, functional_call(discriminator, weights, fake).squeeze(1), *targets
-                )
+                real_logits = functional_call(discriminator, weights, real)
+                fake_logits = functional_call(discriminator, weights, fake)
+                return discriminator_loss(real_logits, fake_logits, *targets)
 
             weights = unrolled(discriminator, surrogate, config.unroll, config.unroll_lr)
-            fake_logits = functional_call(discriminator, weights, fake).squeeze(1)
+            fake_logits = functional_call(discriminator, weights, fake)
         else:
-            fake_logits = discriminator(fake).squeeze(1)
+            fake_logits = discriminator(fake)
         loss_g = generator_loss(fake_logits, config.loss)
         opt_g.zero_grad()
         loss_g.backward()

@@ -10,18 +10,19 @@ python 02_dcgan/generate.py --weights runs/02_dcgan/TIME/weights.safetensors
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.command_line import command_line
+from common.command_line import Flags, command_line
 from common.data import load
 from common.devices import one_device
 from model import Generator
@@ -31,13 +32,12 @@ HERE = Path(__file__).resolve().parent
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Pictures, walks, vector arithmetic and scores from a trained generator of chapter 02."""
 
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
-    seed: int = 0  # decides the latents
-    num: int | None = None  # pictures; default: 64, 4,000 to look for an --attribute in, or 5,000 to score
+    num: PositiveInt | None = None  # pictures; default: 64, 4,000 to look for an --attribute in, or 5,000 to score
     ema: bool = True  # draw with the averaged weights; --no-ema: with those of the last step
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     attribute: str = ""  # also add this attribute (glasses, beard, hat, ...) to eight faces, by a vector in z
@@ -131,7 +131,6 @@ def main(config: Config) -> None:
     device = one_device(config.accelerator)
     scoring = config.score or config.inception
     num = config.num if config.num is not None else (5000 if scoring else 64)
-    require(num >= 1, f"--num must be at least 1, not {num}")
     generator, settings = load_generator(config.weights, config.ema)
     generator.to(device)
     rng = torch.Generator().manual_seed(config.seed)

@@ -10,7 +10,6 @@ python 02_dcgan/train.py --resume runs/02_dcgan/TIME
 
 import copy
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,17 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Settings, Share, command_line
 from common.data import NAMED, batches, load
-from common.devices import (
-    exponential_moving_average,
-    make_fabric,
-    rank_zero_first,
-    without_weight_gradients,
-)  # fmt: skip
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.run import Run
 from model import Discriminator, Generator, Guideline, Upsampling, stages
 
@@ -36,79 +32,12 @@ CHAPTER = "02_dcgan"
 Loss = Literal["non-saturating", "hinge", "least-squares"]
 
 
-@dataclass
-class Config(Settings):
-    """Train chapter 02: a deep convolutional GAN."""
-
-    data: str = "avatars"  # a named data set, or a folder or zip of pictures
-    size: int | None = None  # pixels per side, 16 to 256; default: the data's own, 64 for faces and folders
-    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
-    max_steps: int = 4800  # updates of the generator; ours: under 10 minutes on two cores
-    batch_size: int = 64  # pictures of all devices together; ours: the paper's 128 make fewer steps in the same time
-
-    sample_every: int = 200  # steps between two sample grids
-
-    # The networks
-    latent_dim: int = 100  # figure 1
-    width_g: int = 32  # channels of the generator's last hidden map; ours: half of the authors' 64
-    width_d: int = 32  # channels of the discriminator's first hidden map; ours: half of the authors' 64
-    upsampling: Upsampling = "transposed-4"  # ours: kernel 4, which the stride of 2 divides; the paper has 5
-    attention: int = 0  # self-attention in both networks at the map of this many pixels a side (arXiv:1805.08318)
-    without: tuple[Guideline, ...] = ()  # guidelines of section 3 to take away, to see what they are for
-
-    # The game
-    loss: Loss = "hinge"  # ours: arXiv:1705.02894; or chapter 01's, or least squares (arXiv:1611.04076)
-    label_smoothing: float = 0.0  # real pictures get the target 1 - this (arXiv:1606.03498, section 3.4)
-    instance_noise: float = 0.0  # deviation of noise on all that D sees, at the start (arXiv:1610.04490)
-    noise_steps: int = 2000  # steps in which that noise fades to nothing; ours
-    spectral_norm: bool = True  # in D, in place of BatchNorm (arXiv:1802.05957); ours: with BatchNorm D won here
-    minibatch_discrimination: bool = False  # D also compares the pictures of a batch (arXiv:1606.03498, section 3.2)
-    feature_matching: bool = False  # G matches D's mean features (arXiv:1606.03498, section 3.1)
-    mirror: bool = False  # real pictures are mirrored half of the time: twice the data, if mirrored ones are real too
-
-    # The optimisers
-    lr_g: float = 1e-3  # ours: small batches bear large steps; section 4 has 2e-4
-    lr_d: float = 1e-3  # ours; unequal rates are the two time-scale rule (arXiv:1706.08500)
-    beta1: float = 0.0  # ours: no momentum, since the other player moves meanwhile; section 4 has 0.5
-    beta2: float = 0.99  # ours: as in chapter 01; PyTorch's default, 0.999, in the paper's preset
-    ema_decay: float = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
-        least = 2 * self.devices * self.num_nodes  # BatchNorm compares the pictures of one process
-        require(self.batch_size >= least, f"--batch-size must be at least {least} (2 a process), not {self.batch_size}")
-        for name in ("latent_dim", "width_g", "width_d", "noise_steps"):
-            number = getattr(self, name)
-            require(number >= 1, f"--{name.replace('_', '-')} must be at least 1, not {number}")
-        require(self.lr_g > 0 and self.lr_d > 0, f"learning rates must be above 0, not {self.lr_g} and {self.lr_d}")
-        require(self.instance_noise >= 0, f"--instance-noise must not be negative, not {self.instance_noise}")
-        for name in ("label_smoothing", "beta1", "beta2", "ema_decay"):
-            share = getattr(self, name)
-            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
-        require(
-            not self.label_smoothing or self.loss != "hinge",
-            "--label-smoothing has no meaning for --loss hinge, which has no targets; add --loss non-saturating",
-        )
-
-
-# Section 4 of the paper. Differs from paper: kernel 4 in place of 5, and faces that are drawn; --data celeba for photographs.
-PRESETS = {
-    "laptop": Config(),
-    "paper": Config(
-        preset="paper", size=64, max_steps=100_000, batch_size=128, width_g=64, width_d=64, loss="non-saturating",
-        spectral_norm=False, lr_g=2e-4, lr_d=2e-4, beta1=0.5, beta2=0.999, ema_decay=0.0, sample_every=1000,
-        save_every=5000, log_every=100,
-    ),
-}  # fmt: skip
-
-
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: Loss, smoothing: float = 0.0) -> Tensor:
-    """What D minimises.
+    """What D minimises, with the logits a, D = sigmoid(a), and the target 1 - smoothing for real pictures (not in hinge).
 
-    non-saturating: -log D(x) - log(1 - D(G(z))), the negative of Eq. 1 of arXiv:1406.2661, D = sigmoid(logits), real target 1 - smoothing;
-    hinge: max(0, 1 - a(x)) + max(0, 1 + a(G(z))) on the logits a themselves (arXiv:1705.02894);
-    least-squares: (a(x) - 1)² / 2 + a(G(z))² / 2, Eq. 2 and 9 of arXiv:1611.04076, real target 1 - smoothing.
+    non-saturating: -log D(x) - log(1 - D(G(z))), the negative of Eq. 1 of arXiv:1406.2661;
+    hinge: max(0, 1 - a(x)) + max(0, 1 + a(G(z))), arXiv:1705.02894;
+    least-squares: (a(x) - 1)² / 2 + a(G(z))² / 2, Eq. 2 and 9 of arXiv:1611.04076.
     """
     if kind == "hinge":
         return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
@@ -119,7 +48,7 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: Loss, smo
 
 
 def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
-    """What G minimises: -log D(G(z)) (non-saturating), or with the logits a: -a(G(z)) (hinge), (a(G(z)) - 1)² / 2 (least squares)."""
+    """What G minimises: -log D(G(z)) (non-saturating), -a(G(z)) (hinge), or (a(G(z)) - 1)² / 2 (least squares)."""
     if kind == "hinge":
         return -fake_logits.mean()
     if kind == "least-squares":
@@ -130,6 +59,59 @@ def generator_loss(fake_logits: Tensor, kind: Loss) -> Tensor:
 def feature_matching_loss(real_features: Tensor, fake_features: Tensor) -> Tensor:
     """Squared distance of the mean features, ‖E φ(x) - E φ(G(z))‖² (section 3.1 of arXiv:1606.03498); both [N, ...]."""
     return (real_features.mean(0) - fake_features.mean(0)).square().sum()
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 02: a deep convolutional GAN."""
+
+    data: str = "avatars"  # a named data set, or a folder or zip of pictures
+    size: int | None = None  # pixels per side, 16 to 256; default: the data's own, 64 for faces and folders
+    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
+    max_steps: NonNegativeInt = 4800  # updates of the generator; ours: under 10 minutes on two cores
+    batch_size: PositiveInt = 64  # pictures of all devices together; ours: the paper's 128 make fewer steps
+    sample_every: PositiveInt = 200  # steps between two sample grids
+
+    # The networks
+    latent_dim: PositiveInt = 100  # random numbers that a picture is made from; figure 1
+    width_g: PositiveInt = 32  # channels of the generator's last hidden map; ours: half of the authors' 64
+    width_d: PositiveInt = 32  # channels of the discriminator's first hidden map; ours: half of the authors' 64
+    upsampling: Upsampling = "transposed-4"  # ours: kernel 4, which the stride of 2 divides; the paper has 5
+    attention: NonNegativeInt = 0  # self-attention in both networks at the map of so many pixels (arXiv:1805.08318)
+    without: tuple[Guideline, ...] = ()  # guidelines of section 3 to take away, to see what they are for
+
+    # The game
+    loss: Loss = "hinge"  # ours: arXiv:1705.02894; or chapter 01's, or least squares (arXiv:1611.04076)
+    label_smoothing: Share = 0.0  # real pictures get the target 1 - this (arXiv:1606.03498, section 3.4)
+    instance_noise: NonNegativeFloat = 0.0  # deviation of noise on all that D sees, at the start (arXiv:1610.04490)
+    noise_steps: PositiveInt = 2000  # steps in which that noise fades to nothing; ours
+    spectral_norm: bool = True  # in D, instead of BatchNorm (arXiv:1802.05957); ours: with BatchNorm D won here
+    minibatch_discrimination: bool = False  # D also compares the pictures of a batch (arXiv:1606.03498, section 3.2)
+    feature_matching: bool = False  # G matches D's mean features (arXiv:1606.03498, section 3.1)
+    mirror: bool = False  # real pictures are mirrored half of the time: twice the data, if mirrored ones are real too
+
+    # The optimisers
+    lr_g: PositiveFloat = 1e-3  # ours: small batches bear large steps; section 4 has 2e-4
+    lr_d: PositiveFloat = 1e-3  # ours; unequal rates are the two time-scale rule (arXiv:1706.08500)
+    beta1: Share = 0.0  # ours: no momentum, since the other player moves meanwhile; section 4 has 0.5
+    beta2: Share = 0.99  # ours: as in chapter 01; PyTorch's default, 0.999, in the paper's preset
+    ema_decay: Share = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 2 * self.processes, "--batch-size must be at least 2 a process, for BatchNorm")
+        untargeted = self.label_smoothing > 0 and self.loss == "hinge"
+        require(not untargeted, "--label-smoothing: --loss hinge has no targets; add --loss non-saturating")
+
+
+# Section 4. Differs from paper: kernel 4 instead of 5, and faces that are drawn; --data celeba for photographs.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=64, max_steps=100_000, batch_size=128, width_g=64, width_d=64, loss="non-saturating",
+        spectral_norm=False, lr_g=2e-4, lr_d=2e-4, beta1=0.5, beta2=0.999, ema_decay=0.0, sample_every=1000,
+        save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
 
 
 def noisy(pictures: Tensor, config: Config, step: int) -> Tensor:
@@ -147,9 +129,8 @@ def train(config: Config) -> Path:
     if config.attention:
         base, doublings = stages(data.size)
         sides = [base * 2**i for i in range(1, doublings)]
-        require(
-            config.attention in sides, f"--attention must be one of {sides} (pixels a side), not {config.attention}"
-        )
+        fits = config.attention in sides
+        require(fits, f"--attention must be one of {sides} (pixels a side), not {config.attention}")
 
     # Networks, their optimisers, and the averaged generator that is sampled from
     shape = (data.channels, data.size, data.size)
@@ -170,14 +151,13 @@ def train(config: Config) -> Path:
     generator, opt_g = fabric.setup(generator, opt_g)
     discriminator, opt_d = fabric.setup(discriminator, opt_d)
 
-    state = {"generator": generator, "discriminator": discriminator, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
-    run = Run(config, fabric, CHAPTER, state)
-    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    networks = {"generator": generator, "discriminator": discriminator}
+    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
     fixed_z = torch.randn(64, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     real_batches = batches(data, config.batch_size, config.seed, fabric, start=run.step)
 
     for step in run.steps():
-        # (1) Discriminator: real and fake go through it one after the other, since BatchNorm (--no-spectral-norm) would mix their statistics.
+        # (1) Discriminator: real and fake in a pass each, so that its BatchNorm (--no-spectral-norm) does not mix them.
         real, _ = next(real_batches)  # [N, C, H, W]
         real = real.contiguous(memory_format=torch.channels_last)
         if config.mirror:
@@ -210,13 +190,10 @@ def train(config: Config) -> Path:
         # (3) Look at it: how often is the discriminator right?
         if run.log_now:
             middle = 0.5 if config.loss == "least-squares" else 0.0
-            run.log(
-                {
-                    "loss/d": loss_d, "loss/g": loss_g,
-                    "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(),
-                    "right/real": (real_logits > middle).float().mean(), "right/fake": (fake_logits < middle).float().mean(),
-                }
-            )  # fmt: skip
+            real_right, fake_right = (real_logits > middle).float().mean(), (fake_logits < middle).float().mean()
+            curves = {"loss/d": loss_d, "loss/g": loss_g}
+            curves |= {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+            run.log(curves | {"right/real": real_right, "right/fake": fake_right})
         if run.sample_now:
             with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))

@@ -6,7 +6,7 @@
     python 03_wgan_gp/gaussians.py --modes 8
 
 The mixtures are those of section 3.1 of arXiv:1704.00028, where the generator is fixed; training it too follows the authors'
-gan_toy.py. Differs from that file: 8 latents in place of 2, tanh, width 128, a rate that falls to zero, fewer steps.
+gan_toy.py. Differs from that file: 8 latents instead of 2, tanh, width 128, a rate that falls to zero, fewer steps.
 
 Shape letters: N points, M modes.
 """
@@ -14,7 +14,6 @@ Shape letters: N points, M modes.
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,11 +25,13 @@ import torch.nn.functional as F
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from tqdm import trange
 
-from common import relative, require
-from common.command_line import command_line
+from common import relative
+from common.command_line import Flags, Share, command_line
 from common.images import save_gif
 from common.scores import modes_covered
 from train import clip_weights, critic_loss, generator_loss, gradient_penalty
@@ -40,33 +41,23 @@ LATENT_DIM = 8
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Learn 8 or 25 Gaussians in the plane."""
 
     modes: Literal[8, 25] = 25  # 8 on a ring, or 25 on a chessboard
     method: Literal["penalty", "clip", "gan"] = "penalty"  # WGAN-GP, WGAN, or the loss of chapter 01
-    steps: int = 800  # updates of the generator
-    batch_size: int = 128  # points
-    n_critic: int = 5  # updates of the judge for each of the generator, whatever the method
-    lr: float = 6e-3  # of both networks at the start; ours: it falls to zero, so that the points come to rest
-    beta1: float = 0.0  # of Adam; Algorithm 1 of arXiv:1704.00028
-    beta2: float = 0.9  # of Adam; the same
-    lambda_gp: float = 0.1  # weight of the penalty; the authors' gan_toy.py
-    clip: float = 0.1  # bound of the critic's weights; ours: at the paper's 0.01 nothing is learned in a minute
-    width: int = 128  # of the hidden layers of both networks
-    depth: int = 3  # hidden layers of both networks
+    steps: PositiveInt = 800  # updates of the generator
+    batch_size: PositiveInt = 128  # points
+    n_critic: PositiveInt = 5  # updates of the judge for each of the generator, whatever the method
+    lr: PositiveFloat = 6e-3  # of both networks at the start; ours: it falls to zero, so that the points come to rest
+    beta1: Share = 0.0  # of Adam; Algorithm 1 of arXiv:1704.00028
+    beta2: Share = 0.9  # of Adam; the same
+    lambda_gp: NonNegativeFloat = 0.1  # weight of the penalty; the authors' gan_toy.py
+    clip: PositiveFloat = 0.1  # bound of the critic's weights; ours: at the paper's 0.01 nothing is learned in a minute
+    width: PositiveInt = 128  # of the hidden layers of both networks
+    depth: PositiveInt = 3  # hidden layers of both networks
     activation: Literal["tanh", "relu"] = "tanh"  # ours: smooth surfaces are learned in fewer steps
-    seed: int = 0
-    out: Path = Path(__file__).resolve().parents[1] / "runs" / "03_wgan_gp" / "gaussians.gif"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "n_critic", "width", "depth"):
-            value = getattr(self, name)
-            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        for name in ("lr", "clip"):
-            require(getattr(self, name) > 0, f"--{name} must be above 0, not {getattr(self, name)}")
-        require(self.lambda_gp >= 0, f"--lambda-gp must not be negative, not {self.lambda_gp}")
-        require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "--beta1 and --beta2 must be at least 0 and below 1")
+    out: Path = Path(__file__).resolve().parents[1] / "runs" / "03_wgan_gp" / "gaussians.gif"  # the animation
 
 
 def centres(modes: int) -> Tensor:

@@ -9,17 +9,18 @@ python 03_wgan_gp/generate.py --weights runs/03_wgan_gp/TIME/weights.safetensors
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from common import images, relative, require
+from common import images, relative
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.command_line import command_line
+from common.command_line import Flags, command_line
 from common.devices import one_device
 from model import Generator
 
@@ -28,13 +29,12 @@ HERE = Path(__file__).resolve().parent
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Pictures, walks and scores from a trained generator of chapter 03."""
 
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
-    seed: int = 0  # decides the latents
-    num: int | None = None  # pictures; default: 64, or 5,000 to score
+    num: PositiveInt | None = None  # pictures; default: 64, or 5,000 to score
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     neighbours: bool = False  # also write 16 samples above their nearest training pictures
     score: bool = False  # also score, beside the floor and blurred real pictures
@@ -78,7 +78,6 @@ def main(config: Config) -> None:
     device = one_device(config.accelerator)
     scoring = config.score or config.inception
     num = config.num if config.num is not None else (5000 if scoring else 64)
-    require(num >= 1, f"--num must be at least 1, not {num}")
     generator, settings = load_generator(config.weights)
     generator.to(device)
     rng = torch.Generator().manual_seed(config.seed)

@@ -10,92 +10,24 @@ python 03_wgan_gp/train.py --resume runs/03_wgan_gp/TIME
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Settings, Share, command_line
 from common.data import batches, load
-from common.devices import (
-    exponential_moving_average,
-    make_fabric,
-    rank_zero_first,
-    without_weight_gradients,
-)  # fmt: skip
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.run import Run
 from model import Critic, Generator, stages
 
 CHAPTER = "03_wgan_gp"
-# Learning rates where --lr-g and --lr-d are not given: the clipped critic's (Algorithm 1 of arXiv:1701.07875), the penalty's
-# of the paper (Algorithm 1 of arXiv:1704.00028), and ours: after 800 steps FCD 5.3 at 1e-3, and 14.9 at the paper's 1e-4.
-RATES = {"clip": 5e-5, "paper": 1e-4, "laptop": 1e-3}
-
-
-@dataclass
-class Config(Settings):
-    """Train chapter 03: a Wasserstein GAN with a gradient penalty, or with clipped weights."""
-
-    data: str = "mnist-10k"  # a named data set, or a folder or zip of pictures
-    size: int | None = None  # pixels per side; default: the data's own, 32 for a folder
-    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
-    max_steps: int = 6000  # updates of the generator; ours: 8 minutes on two cores
-    batch_size: int = 32  # pictures of all devices together; ours: more and smaller steps than the paper's 64
-
-    # The game
-    lipschitz: Literal["penalty", "clip"] = "penalty"  # what bounds the critic's slope: Eq. 3, or clipped weights
-    lambda_gp: float = 10.0  # weight of the penalty; section 4 of arXiv:1704.00028
-    clip: float = 0.01  # bound of each of the critic's weights with --lipschitz clip; Algorithm 1 of arXiv:1701.07875
-    n_critic: int = 5  # updates of the critic for each of the generator; Algorithm 1 of both papers
-
-    # The networks
-    latent_dim: int = 128  # the authors' gan_mnist.py
-    width_g: int = 32  # the generator's channels next to the picture; ours: half of the authors' 64
-    width_d: int = 32  # the same for the critic; ours: 64 is worse in the same time
-    batch_norm: bool = True  # in the generator, as in DCGAN; the critic never has any
-    critic_norm: Literal["layer", "none"] = "layer"  # in the critic; section 4 of arXiv:1704.00028 recommends layer
-
-    # The optimisers: Adam with the penalty; RMSProp with clipping, since momentum upset the clipped critic (section 3 of 1701.07875)
-    lr_g: float | None = None  # default: 1e-3 (ours), 1e-4 with --preset paper, 5e-5 with --lipschitz clip
-    lr_d: float | None = None  # the same for the critic
-    beta1: float = 0.0  # Adam's momentum; Algorithm 1 of arXiv:1704.00028
-    beta2: float = 0.9  # Adam's memory of squared gradients; Algorithm 1 of arXiv:1704.00028
-    ema_decay: float = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
-        least = 2 * self.devices * self.num_nodes  # the generator's BatchNorm compares the pictures of one process
-        require(self.batch_size >= least, f"--batch-size must be at least {least} (2 a process), not {self.batch_size}")
-        for name in ("n_critic", "latent_dim", "width_g", "width_d"):
-            value = getattr(self, name)
-            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        require(0 <= self.lambda_gp < float("inf"), f"--lambda-gp must not be negative, not {self.lambda_gp}")
-        for name in ("clip", "lr_g", "lr_d"):
-            value = getattr(self, name)
-            require(value is None or value > 0, f"--{name.replace('_', '-')} must be above 0, not {value}")
-        for name in ("beta1", "beta2", "ema_decay"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {value}")
-        if self.size is not None:
-            stages(self.size)  # a size that the networks cannot have is reported before the data is loaded
-
-
-# WGAN-GP as in Algorithm 1 and section 4 of arXiv:1704.00028, on digits: width, latents and length are those of the authors'
-# gan_mnist.py. Differs from that file: BatchNorm in G and LayerNorm in the critic (as the paper's section 4), tanh in place of
-# a sigmoid, batch 64 and beta1 0 (Algorithm 1), one layer less in each network, and kernels of 4 in place of 5.
-PRESETS = {
-    "laptop": Config(),
-    "paper": Config(
-        preset="paper", data="mnist", max_steps=200_000, batch_size=64, width_g=64, width_d=64, critic_norm="layer",
-        ema_decay=0.0, sample_every=1000, save_every=5000, log_every=100,
-    ),
-}  # fmt: skip
 
 
 def critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -144,6 +76,59 @@ def clip_weights(critic: nn.Module, bound: float) -> None:
         weight.clamp_(-bound, bound)
 
 
+# Learning rates where --lr-g and --lr-d are not given: the clipped critic's (Algorithm 1 of arXiv:1701.07875), the penalty's
+# of the paper (Algorithm 1 of arXiv:1704.00028), and ours: after 800 steps FCD 5.3 at 1e-3, and 14.9 at the paper's 1e-4.
+RATES = {"clip": 5e-5, "paper": 1e-4, "laptop": 1e-3}
+
+
+@dataclass
+class Config(Settings):
+    """Train chapter 03: a Wasserstein GAN with a gradient penalty, or with clipped weights."""
+
+    data: str = "mnist-10k"  # a named data set, or a folder or zip of pictures
+    size: int | None = None  # pixels per side; default: the data's own, 32 for a folder
+    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
+    max_steps: NonNegativeInt = 6000  # updates of the generator; ours: 8 minutes on two cores
+    batch_size: PositiveInt = 32  # pictures of all devices together; ours: more and smaller steps than the paper's 64
+
+    # The game
+    lipschitz: Literal["penalty", "clip"] = "penalty"  # what bounds the critic's slope: Eq. 3, or clipped weights
+    lambda_gp: NonNegativeFloat = 10.0  # weight of the penalty; section 4 of arXiv:1704.00028
+    clip: PositiveFloat = 0.01  # bound of the critic's weights with --lipschitz clip; Algorithm 1 of arXiv:1701.07875
+    n_critic: PositiveInt = 5  # updates of the critic for each of the generator; Algorithm 1 of both papers
+
+    # The networks
+    latent_dim: PositiveInt = 128  # random numbers that a picture is made from; as in the authors' gan_mnist.py
+    width_g: PositiveInt = 32  # the generator's channels next to the picture; ours: half of the authors' 64
+    width_d: PositiveInt = 32  # the same for the critic; ours: 64 is worse in the same time
+    batch_norm: bool = True  # in the generator, as in DCGAN; the critic never has any
+    critic_norm: Literal["layer", "none"] = "layer"  # in the critic; section 4 of arXiv:1704.00028 recommends layer
+
+    # The optimisers: Adam with the penalty, RMSProp with clipping (momentum upset the clipped critic: section 3 of 1701.07875)
+    lr_g: PositiveFloat | None = None  # default: 1e-3 (ours), 1e-4 with --preset paper, 5e-5 with --lipschitz clip
+    lr_d: PositiveFloat | None = None  # the same for the critic
+    beta1: Share = 0.0  # Adam's momentum; Algorithm 1 of arXiv:1704.00028
+    beta2: Share = 0.9  # Adam's memory of squared gradients; Algorithm 1 of arXiv:1704.00028
+    ema_decay: Share = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 2 * self.processes, "--batch-size must be at least 2 a process, for BatchNorm")
+        if self.size is not None:
+            stages(self.size)  # a size that the networks cannot have is reported before the data is loaded
+
+
+# WGAN-GP as in Algorithm 1 and section 4 of arXiv:1704.00028, on digits: width, latents and length are those of the authors'
+# gan_mnist.py. Differs from that file: BatchNorm in G and LayerNorm in the critic (as the paper's section 4), tanh instead of
+# a sigmoid, batch 64 and beta1 0 (Algorithm 1), one layer less in each network, and kernels of 4 instead of 5.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", data="mnist", max_steps=200_000, batch_size=64, width_g=64, width_d=64, critic_norm="layer",
+        ema_decay=0.0, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
 def make_optimizer(network: nn.Module, lr: float | None, config: Config) -> torch.optim.Optimizer:
     """Adam for the penalty, RMSProp for clipping, with the learning rate of `RATES` unless one is given."""
     if config.lipschitz == "clip":
@@ -169,9 +154,8 @@ def train(config: Config) -> Path:
     generator, opt_g = fabric.setup(generator, make_optimizer(generator, config.lr_g, config))
     critic, opt_d = fabric.setup(critic, make_optimizer(critic, config.lr_d, config))
 
-    state = {"generator": generator, "critic": critic, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
-    run = Run(config, fabric, CHAPTER, state)
-    run.describe(data, {"generator": generator, "critic": critic})
+    networks = {"generator": generator, "critic": critic}
+    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
     fixed_z = torch.randn(64, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     real_batches = batches(data, config.batch_size, config.seed, fabric, start=run.step * config.n_critic)
 
@@ -184,7 +168,8 @@ def train(config: Config) -> Path:
             with torch.no_grad():
                 fake = generator(z)
             epsilon = torch.special.ndtr(run.randn(config.batch_size))  # [N], U[0, 1]: a normal number's own CDF
-            real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
+            # One pass for both halves is faster, and the same: without BatchNorm they do not see each other.
+            real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)  # [N], [N]
             loss_d = critic_loss(real_scores, fake_scores)
             if config.lipschitz == "penalty":
                 # `.module.forward` is the same critic in fp32, outside of Fabric's wrapper and of --compile, which bear no
@@ -209,13 +194,10 @@ def train(config: Config) -> Path:
         # (3) Look: the last critic step's estimate, and how steep the critic is now where the penalty looks.
         if run.log_now:
             norms = gradient_norms(critic.module.forward, interpolates(real, fake, epsilon)).detach()
-            run.log(
-                {
-                    "loss/d": loss_d, "loss/g": loss_g, "scores/real": real_scores.mean(), "scores/fake": fake_scores.mean(),
-                    "wasserstein/estimate": wasserstein_estimate(real_scores, fake_scores),
-                    "gradient/norm": norms.mean(), "penalty/gp": (norms - 1).square().mean(),
-                }
-            )  # fmt: skip
+            curves = {"loss/d": loss_d, "loss/g": loss_g}
+            curves |= {"scores/real": real_scores.mean(), "scores/fake": fake_scores.mean()}
+            curves |= {"wasserstein/estimate": wasserstein_estimate(real_scores, fake_scores)}
+            run.log(curves | {"gradient/norm": norms.mean(), "penalty/gp": (norms - 1).square().mean()})
         if run.sample_now:
             with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))

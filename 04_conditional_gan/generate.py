@@ -11,18 +11,19 @@ python 04_conditional_gan/generate.py --weights runs/04_conditional_gan/TIME/wei
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.command_line import command_line
+from common.command_line import Flags, command_line
 from common.devices import one_device
 from model import Generator
 from scores import class_report
@@ -32,15 +33,14 @@ HERE = Path(__file__).resolve().parent
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Pictures, walks and scores from a trained generator of chapter 04."""
 
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     label: str | None = None  # the class to draw, by name or number; default: all of them, one a column
     truncation: float | None = None  # draw z again wherever a number is beyond this; default: keep z as it is
-    seed: int = 0  # decides the latents
-    num: int | None = None  # pictures; default: 64 of one class, ten of each class, or 5,000 to score
+    num: PositiveInt | None = None  # pictures; default: 64 of one class, ten of each class, or 5,000 to score
     interpolate: bool = False  # also write a GIF and a still that walk from class to class at fixed z
     neighbours: bool = False  # also write 16 samples above their nearest training pictures
     score: bool = False  # also score, beside the floor and blurred real pictures
@@ -86,7 +86,6 @@ def walk(generator: Generator, z: Tensor, first: int, second: int, steps: int) -
 @torch.no_grad()
 def main(config: Config) -> None:
     device, scoring = one_device(config.accelerator), config.score or config.inception
-    require(config.num is None or config.num >= 1, f"--num must be at least 1, not {config.num}")
     far = config.truncation is None or config.truncation >= 0.05  # below, nearly every draw would be thrown away
     require(far, f"--truncation must be at least 0.05, not {config.truncation}")
     require(not (scoring and config.label), "a score is of all classes together: leave --label away")

@@ -13,7 +13,6 @@ Shape letters: N points, X points of an axis, K = 2 classes, F features.
 import io
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from common import relative, require
+from common import relative
 from common.checkpoint import write_atomically
-from common.command_line import command_line
+from common.command_line import Flags, command_line
 from train import class_loss, discriminator_loss, generator_loss
 
 CENTRES = (-1.0, 1.0)
@@ -35,23 +36,16 @@ LATENT_DIM = 4
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Train a conditional GAN on two classes on a line."""
 
     condition: Literal["embedding", "auxiliary", "projection", "blind"] = "projection"  # how D uses the label
-    lambda_class: float = 1.0  # weight of the class loss of "auxiliary"
-    steps: int = 1500  # updates of the generator
-    batch_size: int = 256  # points
-    lr: float = 2e-3  # of both networks
-    width: int = 64  # of the hidden layers
-    seed: int = 0
+    lambda_class: NonNegativeFloat = 1.0  # weight of the class loss of "auxiliary"
+    steps: PositiveInt = 1500  # updates of the generator
+    batch_size: PositiveInt = 256  # points
+    lr: PositiveFloat = 2e-3  # of both networks
+    width: PositiveInt = 64  # of the hidden layers
     out: Path = Path(__file__).resolve().parents[1] / "runs" / "04_conditional_gan" / "line"  # folder of the picture
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "width"):
-            value = getattr(self, name)
-            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        require(self.lr > 0, f"--lr must be above 0, not {self.lr}")
 
 
 def joint_density(x: Tensor, centres: Tensor, std: float = STD) -> Tensor:

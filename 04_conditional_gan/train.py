@@ -8,9 +8,8 @@ python 04_conditional_gan/train.py --preset paper               # the projection
 python 04_conditional_gan/train.py --resume runs/04_conditional_gan/TIME
 """
 
-import copy
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,82 +17,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Settings, Share, command_line
 from common.data import Pictures, batches, load
-from common.devices import (
-    exponential_moving_average,
-    make_fabric,
-    rank_zero_first,
-    without_weight_gradients,
-)  # fmt: skip
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.run import Run
 from model import Discriminator, Generator
 
 CHAPTER = "04_conditional_gan"
-
-
-@dataclass
-class Config(Settings):
-    """Train chapter 04: a GAN that draws the class it is asked for."""
-
-    data: str = "mnist-10k"  # a named data set, or a folder or zip of pictures with a subfolder for each class
-    size: int | None = None  # pixels per side; default: the data's own, 32 for a folder
-    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
-    max_steps: int = 8000  # updates of the generator; ours: minutes on two cores
-    batch_size: int = 64  # pictures of all devices together; the projection authors' sn_cifar10.yml
-
-    # The condition
-    condition: Literal["embedding", "auxiliary", "projection"] = "projection"  # ours: later work builds on it
-    lambda_class: float = 1.0  # weight of the class loss of "auxiliary"; arXiv:1610.09585 section 3 adds it as it is
-    label_blind: bool = False  # a mistake on purpose: the discriminator does not see the label
-    shuffle_labels: bool = False  # a mistake on purpose: every picture gets the label of another one
-
-    # The game
-    loss: Literal["non-saturating", "hinge"] = "hinge"  # arXiv:1802.05637 section 5
-    n_discriminator: int = 1  # updates of the discriminator for each of the generator; ours
-
-    # The networks
-    latent_dim: int = 100  # DCGAN's, arXiv:1511.06434 section 4
-    width: int = 32  # channels next to the picture, of both networks; ours: half of DCGAN's, for two cores
-    pool: Literal["convolution", "sum"] = "convolution"  # D's last features; ours: the paper's sum obeyed far less here
-    batch_norm: bool = True  # in the generator; arXiv:1511.06434 section 3
-    spectral_norm: bool = True  # in the discriminator; arXiv:1802.05957, as in arXiv:1802.05637 section 5
-
-    # The optimisers
-    lr_g: float = 1e-3  # ours: the projection paper's 2e-4 with beta2 0.9 needs more steps than a laptop has time for
-    lr_d: float = 1e-3  # ours: the same
-    beta1: float = 0.0  # Adam's momentum; arXiv:1802.05637 section 5
-    beta2: float = 0.99  # Adam's memory of squared gradients; ours: as in chapter 01
-    ema_decay: float = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
-        least = 2 * self.devices * self.num_nodes  # BatchNorm compares the pictures of one process
-        require(self.batch_size >= least, f"--batch-size must be at least {least} (2 a process), not {self.batch_size}")
-        for name in ("latent_dim", "width", "n_discriminator"):
-            value = getattr(self, name)
-            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        require(self.lr_g > 0 and self.lr_d > 0, f"learning rates must be above 0, not {self.lr_g} and {self.lr_d}")
-        require(self.lambda_class >= 0, f"--lambda-class must not be negative, not {self.lambda_class}")
-        for name in ("beta1", "beta2", "ema_decay"):
-            share = getattr(self, name)
-            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
-
-
-# The projection paper's section 5 with the numbers of its authors' sn_cifar10.yml. Differs from paper: DCGAN's layers at
-# DCGAN's width in place of ResNets; the generator's batch is 64 too, not 128; the learning rate does not decay.
-PRESETS = {
-    "laptop": Config(),
-    "paper": Config(
-        preset="paper", data="cifar10", max_steps=50_000, batch_size=64, n_discriminator=5, latent_dim=128, width=64,
-        loss="hinge", spectral_norm=True, pool="sum",
-        lr_g=2e-4, lr_d=2e-4, beta1=0.0, beta2=0.9, ema_decay=0.0, sample_every=1000, save_every=5000, log_every=100,
-    ),
-}  # fmt: skip
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: str) -> Tensor:
@@ -117,6 +52,56 @@ def class_loss(class_logits: Tensor | None, labels: Tensor) -> Tensor:
     return F.cross_entropy(class_logits, labels)
 
 
+@dataclass
+class Config(Settings):
+    """Train chapter 04: a GAN that draws the class it is asked for."""
+
+    data: str = "mnist-10k"  # a named data set, or a folder or zip of pictures with a subfolder for each class
+    size: int | None = None  # pixels per side; default: the data's own, 32 for a folder
+    channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
+    max_steps: NonNegativeInt = 8000  # updates of the generator; ours: minutes on two cores
+    batch_size: PositiveInt = 64  # pictures of all devices together; the projection authors' sn_cifar10.yml
+
+    # The condition
+    condition: Literal["embedding", "auxiliary", "projection"] = "projection"  # ours: later work builds on it
+    lambda_class: NonNegativeFloat = 1.0  # weight of the class loss of "auxiliary"; arXiv:1610.09585 section 3 has none
+    label_blind: bool = False  # a mistake on purpose: the discriminator does not see the label
+    shuffle_labels: bool = False  # a mistake on purpose: every picture gets the label of another one
+
+    # The game
+    loss: Literal["non-saturating", "hinge"] = "hinge"  # arXiv:1802.05637 section 5
+    n_discriminator: PositiveInt = 1  # updates of the discriminator for each of the generator; ours
+
+    # The networks
+    latent_dim: PositiveInt = 100  # random numbers that a picture is made from; arXiv:1511.06434 section 4
+    width: PositiveInt = 32  # channels next to the picture, of both networks; ours: half of DCGAN's, for two cores
+    pool: Literal["convolution", "sum"] = "convolution"  # D's last features; ours: the paper's sum obeyed far less here
+    batch_norm: bool = True  # in the generator; arXiv:1511.06434 section 3
+    spectral_norm: bool = True  # in the discriminator; arXiv:1802.05957, as in arXiv:1802.05637 section 5
+
+    # The optimisers
+    lr_g: PositiveFloat = 1e-3  # ours: the projection paper's 2e-4 needs more steps than a laptop has time for
+    lr_d: PositiveFloat = 1e-3  # ours: the same
+    beta1: Share = 0.0  # Adam's momentum; arXiv:1802.05637 section 5
+    beta2: Share = 0.99  # Adam's memory of squared gradients; ours: as in chapter 01
+    ema_decay: Share = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 2 * self.processes, "--batch-size must be at least 2 a process, for BatchNorm")
+
+
+# The projection paper's section 5 with the numbers of its authors' sn_cifar10.yml. Differs from paper: DCGAN's layers at
+# DCGAN's width instead of ResNets; the generator's batch is 64 too, not 128; the learning rate does not decay.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", data="cifar10", max_steps=50_000, batch_size=64, n_discriminator=5, latent_dim=128, width=64,
+        loss="hinge", spectral_norm=True, pool="sum", lr_g=2e-4, lr_d=2e-4, beta1=0.0, beta2=0.9, ema_decay=0.0,
+        sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
 def draw_labels(run: Run, labels: Tensor, n: int) -> Tensor:
     """Labels for a whole batch of n fakes, as frequent as in the data, of which this process gets its share.
 
@@ -124,7 +109,7 @@ def draw_labels(run: Run, labels: Tensor, n: int) -> Tensor:
     would: the best D would add log(p_data(y) / p_g(y)) to every logit.
     """
     whole = labels[torch.randint(len(labels), (n,), generator=run.latents)]
-    return run.fabric.to_device(whole.chunk(run.fabric.world_size)[run.fabric.global_rank])
+    return run.fabric.to_device(run.share(whole))
 
 
 def labelled(config: Config) -> Pictures:
@@ -156,19 +141,19 @@ def train(config: Config) -> Path:
         "shape": shape, "batch_norm": config.batch_norm,
     }  # fmt: skip
     sight = "blind" if config.label_blind else config.condition
-    generator = Generator(**build).to(memory_format=torch.channels_last)
+    generator = Generator(**build)
     discriminator = Discriminator(sight, classes, config.width, shape, config.pool, config.spectral_norm)
-    discriminator = discriminator.to(memory_format=torch.channels_last)
+    for network in (generator, discriminator):
+        network.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
     ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     adam = {"betas": (config.beta1, config.beta2), "fused": True}
-    generator, opt_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), config.lr_g, **adam))
-    discriminator, opt_d = fabric.setup(
-        discriminator, torch.optim.Adam(discriminator.parameters(), config.lr_d, **adam)
-    )
+    opt_g = torch.optim.Adam(generator.parameters(), config.lr_g, **adam)
+    opt_d = torch.optim.Adam(discriminator.parameters(), config.lr_d, **adam)
+    generator, opt_g = fabric.setup(generator, opt_g)
+    discriminator, opt_d = fabric.setup(discriminator, opt_d)
 
-    state = {"generator": generator, "discriminator": discriminator, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
-    run = Run(config, fabric, CHAPTER, state)
-    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    networks = {"generator": generator, "discriminator": discriminator}
+    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
     columns = min(classes, 10)  # of the sample grid: one class each, and a latent for each of its eight rows
     fixed_z = torch.randn(8, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     fixed = fixed_z.repeat_interleave(columns, 0), torch.arange(columns, device=fabric.device).repeat(8)
@@ -177,7 +162,7 @@ def train(config: Config) -> Path:
 
     for _ in run.steps():
         for _ in range(config.n_discriminator):
-            # (1) Discriminator: judge pictures with their labels. The generator does not learn here, so keep no graph for it.
+            # (1) Discriminator: judge pictures with their labels. The generator does not learn here: no graph for it.
             real, real_y = next(real_batches)  # [N, C, H, W], [N]
             real = real.contiguous(memory_format=torch.channels_last)
             z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
@@ -199,20 +184,17 @@ def train(config: Config) -> Path:
         z = run.randn(config.batch_size, config.latent_dim)
         fake_y = draw_labels(run, data.labels, config.batch_size)
         with without_weight_gradients(fabric, discriminator):
-            before, class_logits = discriminator(generator(z, fake_y), fake_y)
-        loss_g = generator_loss(before, config.loss) + config.lambda_class * class_loss(class_logits, fake_y)
+            logits, class_logits = discriminator(generator(z, fake_y), fake_y)
+        loss_g = generator_loss(logits, config.loss) + config.lambda_class * class_loss(class_logits, fake_y)
         opt_g.zero_grad()
         fabric.backward(loss_g)
         opt_g.step()
         ema.update_parameters(generator.module)
 
-        # (3) Look at copies: BatchNorm's statistics and spectral norm's vectors would move otherwise.
+        # (3) Look: the losses, what the discriminator says, and how often it is right.
         if run.log_now:
-            with run.without_side_effects():
-                judge, drawn = copy.deepcopy(discriminator.module), copy.deepcopy(generator.module)(z, fake_y)
-                after, _ = judge.eval()(drawn, fake_y)
-            curves = {"loss/d": loss_d, "loss/g": loss_g, "logits/real": real_logits.mean()}
-            curves |= {"logits/fake_before": before.mean(), "logits/fake_after": after.mean()}
+            curves = {"loss/d": loss_d, "loss/g": loss_g}
+            curves |= {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
             curves |= {"right/real": (real_logits > 0).float().mean(), "right/fake": (fake_logits < 0).float().mean()}
             if class_logits is not None:
                 curves |= {"class/real": real_class, "class/fake": fake_class}

@@ -10,7 +10,6 @@ python 05_pix2pix/generate.py --weights runs/05_pix2pix/TIME/weights.safetensors
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 import tyro
 from PIL import Image, ImageOps
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.command_line import command_line
+from common.command_line import Flags, command_line
 from common.data import open_picture, own_pictures
 from common.data.pairs import load_pairs
 from common.devices import one_device
@@ -37,15 +38,14 @@ HERE = Path(__file__).resolve().parent
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Translate pictures, look at test pairs, and score, with a trained generator of chapter 05."""
 
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # pictures of yours, or folders of them; default: test pairs
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     whole: bool = False  # translate your pictures whole, not only the middle square at the size of the training
-    seed: int = 0  # decides the noise
-    num: int | None = None  # test pairs; default: 8 to look at, all of them to score
+    num: PositiveInt | None = None  # test pairs; default: 8 to look at, all of them to score
     interpolate: bool = False  # also write a flight over a test region (satellite-map only), as a GIF and a still
     score: bool = False  # also score, beside the mean training picture and the blurred truth
     data: str = ""  # the pairs to look at or score; default: those of the run
@@ -102,7 +102,6 @@ def flight(generator: Generator, sides: tuple[int, int], size: int, column: int,
 @torch.no_grad()
 def main(config: Config) -> None:
     device = one_device(config.accelerator)
-    require(config.num is None or config.num >= 1, f"--num must be at least 1, not {config.num}")
     generator, settings = load_generator(config.weights)
     generator.to(device)
     size, sides = int(settings["size"]), (0, 1) if settings["direction"] == "AtoB" else (1, 0)

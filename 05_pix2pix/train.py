@@ -3,7 +3,7 @@
 python 05_pix2pix/train.py                              # satellite pictures to maps, minutes on a laptop
 python 05_pix2pix/train.py --direction BtoA             # maps to satellite pictures
 python 05_pix2pix/train.py --lambda-gan 0               # L1 alone; --lambda-l1 0 is the conditional GAN alone
-python 05_pix2pix/train.py --patch 1                    # or 16, 34, 70, 142, 286, whole: how much of the picture a logit sees
+python 05_pix2pix/train.py --patch 1                    # or 16, 34, 70, 142, 286, whole: how much a logit sees
 python 05_pix2pix/train.py --data my_pairs              # a folder of pictures side by side, or with folders A/ and B/
 python 05_pix2pix/train.py --preset paper               # the paper's networks and numbers, at 256×256
 python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
@@ -12,7 +12,7 @@ python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
 import contextlib
 import copy
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Fraction, Settings, Share, command_line
 from common.data.pairs import NoTestPairs, Pairs, load_pairs, pair_batches
 from common.devices import make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
@@ -31,78 +33,6 @@ from common.run import Run
 from model import Discriminator, Generator
 
 CHAPTER = "05_pix2pix"
-
-
-@dataclass
-class Config(Settings):
-    """Train chapter 05: a network that translates pictures, learned from pairs."""
-
-    data: str = "satellite-map"  # a named set of pairs (facades, maps, …), or a folder or zip of your own
-    direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
-    size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
-    max_steps: int = 2500  # updates of the generator; ours: README.md has a longer run, whose L1 was higher
-    batch_size: int = 8  # pairs of all devices together; ours: the paper's 1 leaves two cores half idle
-    accumulate: int = 1  # work on the batch in so many parts, one after the other, to save memory
-
-    # The game
-    lambda_l1: float = 100.0  # weight of the L1 loss; section 4.2
-    lambda_gan: float = 1.0  # weight of the adversarial loss; section 3.1 has none, that is 1; 0 is L1 alone
-    patch: Literal["1", "16", "34", "70", "142", "286", "whole"] = "16"  # ours: 70 is to 256 what about 16 is to 64
-    blind: bool = False  # a mistake on purpose: the discriminator does not see the input
-
-    # The pictures
-    jitter: bool = False  # enlarge to 286/256 and cut at random, section 6.2; ours: at 64 pixels that blurs the maps
-    mirror: bool = False  # mirror half of the pairs, section 6.2; ours: the map's mountains are lit from one side
-
-    # The networks
-    width_g: int = 20  # features next to the picture; ours: the paper's 64 is for a GPU
-    width_d: int = 24  # the same, of the discriminator; ours: narrower than the paper's 64, so that L1 is heard
-    norm: Literal["batch", "instance"] = "batch"  # ours: running averages at test time keep a tile's colour
-    dropout: float = 0.5  # the noise; section 6.1.1
-    skips: bool = True  # False: an encoder and decoder without the U-Net's skips; section 3.2.1
-
-    # The optimisers
-    lr: float = 6e-4  # of both networks; ours: three times that of section 3.3, for fewer steps
-    beta1: float = 0.5  # Adam's momentum; section 3.3
-    beta2: float = 0.999  # Adam's memory of squared gradients; section 3.3
-    decay_from: float = 0.5  # share of the steps after which the rate falls, linearly, to 0; as in the authors' program
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
-        for name in ("batch_size", "accumulate", "width_g", "width_d"):
-            value = getattr(self, name)
-            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        processes = self.devices * self.num_nodes
-        require(
-            self.batch_size % (processes * self.accumulate) == 0,
-            f"--batch-size {self.batch_size} cannot be shared evenly by {processes} process(es) and --accumulate {self.accumulate}",
-        )
-        require(
-            self.norm == "instance" or self.batch_size // (processes * self.accumulate) >= 2,
-            "--norm batch needs at least 2 pairs a process (and a part): take a larger --batch-size, or --norm instance",
-        )
-        for name in ("lambda_l1", "lambda_gan"):
-            value = getattr(self, name)
-            require(value >= 0, f"--{name.replace('_', '-')} must not be negative, not {value}")
-        require(
-            self.lambda_l1 + self.lambda_gan > 0, "--lambda-l1 and --lambda-gan are both 0: there is nothing to learn"
-        )
-        require(self.lr > 0, f"--lr must be above 0, not {self.lr}")
-        for name in ("beta1", "beta2", "dropout"):
-            value = getattr(self, name)
-            require(0 <= value < 1, f"--{name} must be at least 0 and below 1, not {value}")
-        require(0 <= self.decay_from <= 1, f"--decay-from must lie between 0 and 1, not {self.decay_from}")
-
-
-# Section 6.2 with its training for "maps": 200 epochs of batch 1, here 1,096 steps each as in that data set.
-PRESETS = {
-    "laptop": Config(),
-    "paper": Config(
-        preset="paper", size=256, max_steps=219_200, batch_size=1, patch="70", jitter=True, mirror=True,
-        width_g=64, width_d=64, norm="instance", lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
-    ),
-}  # fmt: skip
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -120,25 +50,95 @@ def l1_loss(fake: Tensor, y: Tensor) -> Tensor:
     return (fake - y).abs().mean()
 
 
+@dataclass
+class Config(Settings):
+    """Train chapter 05: a network that translates pictures, learned from pairs."""
+
+    data: str = "satellite-map"  # a named set of pairs (facades, maps, …), or a folder or zip of your own
+    direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
+    size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
+    max_steps: NonNegativeInt = 2500  # updates of the generator; ours: README.md has a longer run, whose L1 was higher
+    batch_size: PositiveInt = 8  # pairs of all devices together; ours: the paper's 1 leaves two cores half idle
+    accumulate: PositiveInt = 1  # work on the batch in so many parts, one after the other, to save memory
+
+    # The game
+    lambda_l1: NonNegativeFloat = 100.0  # weight of the L1 loss; section 4.2
+    lambda_gan: NonNegativeFloat = 1.0  # weight of the adversarial loss; section 3.1 has none, that is 1; 0 is L1 alone
+    patch: Literal["1", "16", "34", "70", "142", "286", "whole"] = "16"  # ours: 70 is to 256 what about 16 is to 64
+    blind: bool = False  # a mistake on purpose: the discriminator does not see the input
+
+    # The pictures
+    jitter: bool = False  # enlarge to 286/256 and cut at random, section 6.2; ours: at 64 pixels that blurs the maps
+    mirror: bool = False  # mirror half of the pairs, section 6.2; ours: the map's mountains are lit from one side
+
+    # The networks
+    width_g: PositiveInt = 20  # features next to the picture; ours: the paper's 64 is for a GPU
+    width_d: PositiveInt = 24  # the same, of the discriminator; ours: narrower than the paper's 64, so that L1 is heard
+    norm: Literal["batch", "instance"] = "batch"  # ours: running averages at test time keep a tile's colour
+    dropout: Share = 0.5  # the noise; section 6.1.1
+    skips: bool = True  # False: an encoder and decoder without the U-Net's skips; section 3.2.1
+
+    # The optimisers
+    lr: PositiveFloat = 6e-4  # of both networks; ours: three times that of section 3.3, for fewer steps
+    beta1: Share = 0.5  # Adam's momentum; section 3.3
+    beta2: Share = 0.999  # Adam's memory of squared gradients; section 3.3
+    decay_from: Fraction = 0.5  # share of the steps after which the rate falls linearly to 0; the authors' program
+
+    def __post_init__(self) -> None:
+        shares = self.processes * self.accumulate
+        even = self.batch_size % shares == 0
+        shared = f"{self.processes} process(es) and --accumulate {self.accumulate}"
+        require(even, f"--batch-size {self.batch_size} cannot be shared evenly by {shared}")
+        remedy = "take a larger --batch-size, or --norm instance"
+        enough = self.norm == "instance" or self.batch_size // shares >= 2
+        require(enough, f"--norm batch needs at least 2 pairs a process (and a part): {remedy}")
+        learns = self.lambda_l1 + self.lambda_gan > 0
+        require(learns, "--lambda-l1 and --lambda-gan are both 0: there is nothing to learn")
+
+
+# Section 6.2 with its training for "maps": 200 epochs of batch 1, here 1,096 steps each as in that data set.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=256, max_steps=219_200, batch_size=1, patch="70", jitter=True, mirror=True,
+        width_g=64, width_d=64, norm="instance", lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
 def rate_at(step: int, max_steps: int, decay_from: float) -> float:
     """The share of the learning rate that update number `step` (from 0) uses: 1, then linearly to 0 after the last one."""
     start = decay_from * max_steps
     return 1.0 if step < start else (max_steps - step) / max(max_steps - start, 1)
 
 
-def augment(both: Tensor, corners: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """Jitter and mirror of section 6.2, the same for both sides: pairs [N, 2 C, S, S] -> [N, 2 C, size, size].
+def augment(run: Run, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Jitter and mirror of section 6.2, if the run wants them: pairs [N, C, S, S] -> the same, both sides treated alike.
 
-    Each pair is cut at its row and column of `corners` [N, 2] and mirrored where `mirrored` [N] says so.
+    The random numbers are drawn for the whole batch, and each process takes its share.
     """
-    cut = [pair[:, r : r + size, c : c + size] for pair, (r, c) in zip(both, corners.tolist(), strict=True)]
-    return torch.stack([pair.flip(2) if flip else pair for pair, flip in zip(cut, mirrored.tolist(), strict=True)])
+    config = run.config
+    if not (config.jitter or config.mirror):
+        return x, y
+    larger = round(config.size * 286 / 256) if config.jitter else config.size
+    both = F.interpolate(torch.cat([x, y], dim=1), size=larger, mode="bilinear")  # [N, 2 C, larger, larger]
+    corners = torch.randint(larger - config.size + 1, (config.batch_size, 2), generator=run.latents)
+    mirrored = torch.randint(2, (config.batch_size,), generator=run.latents) * config.mirror
+    x, y = cut(both, run.share(corners), run.share(mirrored), config.size).chunk(2, dim=1)
+    return x, y
 
 
-def drawn(run: Run, high: int, shape: tuple[int, ...]) -> Tensor:
-    """Whole numbers below `high` for the whole batch, of which this process gets its share."""
-    whole = torch.randint(high, shape, generator=run.latents)
-    return whole.chunk(run.fabric.world_size)[run.fabric.global_rank]
+def cut(both: Tensor, corners: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """Cut each pair [2 C, S, S] at its row and column of `corners` [N, 2], and mirror it where `mirrored` [N] says so."""
+    pieces = [pair[:, r : r + size, c : c + size] for pair, (r, c) in zip(both, corners.tolist(), strict=True)]
+    return torch.stack(
+        [piece.flip(2) if flip else piece for piece, flip in zip(pieces, mirrored.tolist(), strict=True)]
+    )
+
+
+def mean_of(points: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The points of the parts of a batch -> one point of each curve, of the whole batch."""
+    return {tag: torch.stack([point[tag].detach() for point in points]).mean() for tag in (points[0] if points else ())}
 
 
 def examples(config: Config, data: Pairs, n: int = 8) -> tuple[Tensor, Tensor]:
@@ -160,79 +160,64 @@ def train(config: Config) -> Path:
         "size": config.size, "width": config.width_g, "channels": data.channels, "norm": config.norm,
         "dropout": config.dropout, "skips": config.skips,
     }  # fmt: skip
-    generator = Generator(**build).to(memory_format=torch.channels_last)
-    discriminator = Discriminator(
-        config.size, config.width_d, data.channels, config.norm, config.patch, config.blind
-    ).to(memory_format=torch.channels_last)
+    generator = Generator(**build)
+    discriminator = Discriminator(config.size, config.width_d, data.channels, config.norm, config.patch, config.blind)
+    for network in (generator, discriminator):
+        network.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
     adam = {"betas": (config.beta1, config.beta2), "fused": True}
     opt_g = torch.optim.Adam(generator.parameters(), config.lr, **adam)
     opt_d = torch.optim.Adam(discriminator.parameters(), config.lr, **adam)
-    decay_g, decay_d = (
-        torch.optim.lr_scheduler.LambdaLR(opt, lambda step: rate_at(step, config.max_steps, config.decay_from))
-        for opt in (opt_g, opt_d)
-    )
+    rate = partial(rate_at, max_steps=config.max_steps, decay_from=config.decay_from)
+    decay_g, decay_d = (torch.optim.lr_scheduler.LambdaLR(optimiser, rate) for optimiser in (opt_g, opt_d))
     generator, opt_g = fabric.setup(generator, opt_g)
     discriminator, opt_d = fabric.setup(discriminator, opt_d)
 
-    state = {"generator": generator, "discriminator": discriminator, "opt_g": opt_g, "opt_d": opt_d}
-    state |= {"decay_g": decay_g, "decay_d": decay_d}
-    run = Run(config, fabric, CHAPTER, state)
-    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    networks = {"generator": generator, "discriminator": discriminator}
+    run = Run(config, fabric, CHAPTER, data, networks, opt_g=opt_g, opt_d=opt_d, decay_g=decay_g, decay_d=decay_d)
     sides = slice(None, None, 1 if config.direction == "AtoB" else -1)
     fixed_x, fixed_y = (fabric.to_device(to_float(side)) for side in shown[sides])
     real_batches = pair_batches(data, config.batch_size, config.seed, fabric, start=run.step)
-    larger = round(config.size * 286 / 256)
+    keep_graphs = config.accumulate == 1  # several parts are there to save memory: (2) makes each of their fakes anew
 
     for _ in run.steps():
-        x, y = next(real_batches)[sides]  # [N, C, H, W] each
-        if config.jitter or config.mirror:
-            both, margin = torch.cat([x, y], dim=1), 0
-            if config.jitter:
-                both = F.interpolate(both, size=larger, mode="bilinear")
-                margin = larger - config.size
-            corners = drawn(run, margin + 1, (config.batch_size, 2))
-            mirrored = drawn(run, 2, (config.batch_size,)) * config.mirror
-            x, y = augment(both, corners, mirrored, config.size).chunk(2, dim=1)
+        x, y = augment(run, *next(real_batches)[sides])  # [N, C, H, W] each
         x, y = (side.contiguous(memory_format=torch.channels_last) for side in (x, y))
         parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
+        with torch.set_grad_enabled(keep_graphs):
+            fakes = [generator(x_part) for x_part, _ in parts]
+        points_d, points_g = [], []  # of the curves: one of each part
 
-        # (1) Discriminator: judge pairs. Eq. 1 without the generator's gradient; its fake serves again in (2), where G is the same.
-        opt_d.zero_grad()
-        for x, y in parts:
-            # Several parts are there to save memory: the graph of each would cost it again, so that (2) computes it anew.
-            with torch.set_grad_enabled(len(parts) == 1):
-                fake = generator(x)
-            if config.lambda_gan > 0:
-                real_logits, fake_logits = discriminator(x, y), discriminator(x, fake.detach())
+        # (1) Discriminator: judge pairs, Eq. 1. The gradients of the parts add up to that of the whole batch.
+        if config.lambda_gan > 0:
+            opt_d.zero_grad()
+            for (x_part, y_part), fake in zip(parts, fakes, strict=True):
+                real_logits = discriminator(x_part, y_part)  # [N, 1, rows, columns], one for each patch
+                fake_logits = discriminator(x_part, fake.detach())
                 loss_d = discriminator_loss(real_logits, fake_logits)
                 fabric.backward(loss_d / len(parts))
-        if config.lambda_gan > 0:
+                point = {"loss/d": loss_d, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
+                real_right, fake_right = (real_logits > 0).float().mean(), (fake_logits < 0).float().mean()
+                points_d.append(point | {"right/real": real_right, "right/fake": fake_right})
             opt_d.step()
             decay_d.step()
 
-        # (2) Generator: Eq. 4, look real to the judge, and be near the truth.
+        # (2) Generator: Eq. 4, look real to the judge, and be near the truth. It has not changed: the same fakes serve.
         opt_g.zero_grad()
-        for x, y in parts:
-            fake = fake if len(parts) == 1 else generator(x)
-            l1 = l1_loss(fake, y)
+        for (x_part, y_part), fake in zip(parts, fakes, strict=True):
+            answer = fake if keep_graphs else generator(x_part)
+            l1 = l1_loss(answer, y_part)
             loss_g = config.lambda_l1 * l1
             if config.lambda_gan > 0:
                 with without_weight_gradients(fabric, discriminator):
-                    loss_g = loss_g + config.lambda_gan * adversarial_loss(discriminator(x, fake))
+                    loss_g = loss_g + config.lambda_gan * adversarial_loss(discriminator(x_part, answer))
             fabric.backward(loss_g / len(parts))
+            points_g.append({"loss/g": loss_g, "l1/train": l1})
         opt_g.step()
         decay_g.step()
 
-        # (3) Look at it. With several parts the curves are those of the last one.
+        # (3) Look: the curves of the whole batch, and a sheet of inputs, answers and truths.
         if run.log_now:
-            curves = {"loss/g": loss_g, "l1/train": l1}
-            if config.lambda_gan > 0:
-                curves |= {"loss/d": loss_d, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
-                curves |= {
-                    "right/real": (real_logits > 0).float().mean(),
-                    "right/fake": (fake_logits < 0).float().mean(),
-                }
-            run.log(curves | {"rate/lr": opt_g.param_groups[0]["lr"]})
+            run.log(mean_of(points_g) | mean_of(points_d) | {"rate/lr": opt_g.param_groups[0]["lr"]})
         if run.sample_now:
             with run.without_side_effects():
                 generator.module.eval()  # the noise stays on; BatchNorm uses its averages, as at test time

@@ -10,7 +10,6 @@ python 06_cyclegan/generate.py --weights runs/06_cyclegan/TIME/weights.safetenso
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 import tyro
 from PIL import Image, ImageOps
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
-from common.command_line import command_line
+from common.command_line import Flags, command_line
 from common.data import own_pictures, read_picture
 from common.data.pairs import load_unpaired
 from common.devices import one_device
@@ -34,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Translations, ways back and scores from the trained translators of chapter 06."""
 
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # yours, or folders of them; default: held-out ones
@@ -42,8 +43,7 @@ class Config:
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     size: int | None = None  # pixels per side, but not of what is scored; default: those of the training
-    seed: int = 0  # decides which held-out pictures are shown
-    num: int | None = None  # held-out pictures of each kind to show, at most 40; default: 10
+    num: PositiveInt | None = None  # held-out pictures of each kind to show, at most 40; default: 10
     interpolate: bool = False  # also write a GIF that fades from held-out pictures to their translations and back
     score: bool = False  # also score all held-out pairs, beside references
     data: str = ""  # where the held-out pictures come from; default: the data of the training
@@ -89,7 +89,6 @@ def read_own(path: Path, size: int, channels: int) -> tuple[Tensor, str]:
 @torch.no_grad()
 def main(config: Config) -> None:
     device = one_device(config.accelerator)
-    require(config.num is None or config.num >= 1, f"--num must be at least 1, not {config.num}")
     require(not (config.interpolate and config.pictures), "--interpolate shows held-out pictures: leave your own away")
     to_b, to_a, settings = load_generators(config.weights)
     to_b.to(device), to_a.to(device)

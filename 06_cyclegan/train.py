@@ -3,14 +3,14 @@
 python 06_cyclegan/train.py                              # satellite pictures and maps, on a laptop, minutes
 python 06_cyclegan/train.py --lambda-cycle 0             # on purpose: nothing ties the translation to the picture
 python 06_cyclegan/train.py --lambda-identity 0          # without the identity loss: colours may drift
-python 06_cyclegan/train.py --data horse2zebra           # an archive of the authors, or a folder with trainA/ and trainB/
+python 06_cyclegan/train.py --data horse2zebra           # an archive of the authors, or a folder with trainA/, trainB/
 python 06_cyclegan/train.py --preset paper               # the paper's networks at 256×256, for a GPU
 python 06_cyclegan/train.py --resume runs/06_cyclegan/TIME
 """
 
 import copy
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -19,10 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Fraction, Settings, Share, command_line
 from common.data import Pictures, batches
 from common.data.pairs import load_unpaired
 from common.devices import make_fabric, rank_zero_first, without_weight_gradients
@@ -32,64 +34,6 @@ from model import Discriminator, Generator, ImagePool, check_size, default_block
 
 CHAPTER = "06_cyclegan"
 LAYERS = {16: 1, 34: 2, 70: 3}  # a patch of so many pixels -> layers of stride 2 in the discriminator
-
-
-@dataclass
-class Config(Settings):
-    """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
-
-    data: str = "satellite-map"  # a named unpaired set, or a folder with trainA/ and trainB/ (and testA/, testB/)
-    size: int | None = None  # pixels per side; default: 64
-    max_steps: int = 11_000  # updates of the generators; ours: under 10 minutes on two cores
-    batch_size: int = 1  # pictures of each kind, of all devices together; section 4
-    mirror: bool = False  # mirror half of the pictures; ours: off, since light on a relief comes from the left
-    jitter: int = 0  # enlarge by so many pixels and cut out at random; ours: off, thousands of tiles are enough
-
-    # The game
-    lambda_cycle: float = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
-    lambda_identity: float = 0.5  # weight of the identity loss as a share of lambda_cycle, section 5.2; 0 leaves it out
-    pool_size: int = 50  # translations that the discriminators may see again, section 4; 0: only the newest
-
-    # The networks
-    width: int = 16  # channels next to the picture, of the generators; ours: a quarter of the paper's, for two cores
-    width_d: int = 32  # the same of the discriminators, which cost a tenth of a generator; ours: half of the paper's
-    blocks: int | None = None  # residual blocks of a generator; default: 9 from 256 pixels up, 6 below (section 4)
-    patch: Literal[16, 34, 70] = 16  # pixels that a discriminator's logit sees; ours: the share of 64 that 70 is of 256
-    norm: bool = True  # instance normalisation in the generators; off is for an experiment
-
-    # The optimisers
-    lr: float = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
-    beta1: float = 0.5  # Adam's momentum; the authors' code
-    beta2: float = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
-    decay_from: float = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.max_steps >= 0, f"--max-steps must not be negative, not {self.max_steps}")
-        least = self.devices * self.num_nodes
-        require(self.batch_size >= least, f"--batch-size must be at least {least} (1 a process), not {self.batch_size}")
-        for name in ("width", "width_d"):
-            value = getattr(self, name)
-            require(value >= 1, f"--{name.replace('_', '-')} must be at least 1, not {value}")
-        require(self.blocks is None or self.blocks >= 0, f"--blocks must not be negative, not {self.blocks}")
-        require(self.lr > 0, f"--lr must be above 0, not {self.lr}")
-        for name in ("jitter", "lambda_cycle", "lambda_identity", "pool_size"):
-            value = getattr(self, name)
-            require(value >= 0, f"--{name.replace('_', '-')} must not be negative, not {value}")
-        for name in ("beta1", "beta2"):
-            share = getattr(self, name)
-            require(0 <= share < 1, f"--{name} must be at least 0 and below 1, not {share}")
-        require(0 <= self.decay_from <= 1, f"--decay-from must lie between 0 and 1, not {self.decay_from}")
-
-
-# Section 4 and the appendix. Differs from paper: its 100 + 100 epochs are counted in steps, of about 1,000 pictures an epoch.
-PRESETS = {
-    "laptop": Config(),
-    "paper": Config(
-        preset="paper", size=256, max_steps=200_000, batch_size=1, mirror=True, jitter=30, width=64, width_d=64, blocks=9,
-        patch=70, lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
-    ),
-}  # fmt: skip
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -112,6 +56,50 @@ def identity_loss(same: Tensor, picture: Tensor) -> Tensor:
     return (same - picture).abs().mean()
 
 
+@dataclass
+class Config(Settings):
+    """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
+
+    data: str = "satellite-map"  # a named unpaired set, or a folder with trainA/ and trainB/ (and testA/, testB/)
+    size: int | None = None  # pixels per side; default: 64
+    max_steps: NonNegativeInt = 11_000  # updates of the generators; ours: under 10 minutes on two cores
+    batch_size: PositiveInt = 1  # pictures of each kind, of all devices together; section 4
+    mirror: bool = False  # mirror half of the pictures; ours: off, since light on a relief comes from the left
+    jitter: NonNegativeInt = 0  # enlarge by so many pixels, cut out at random; ours: off, thousands of tiles are enough
+
+    # The game
+    lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
+    lambda_identity: NonNegativeFloat = 0.5  # weight of the identity loss as a share of lambda_cycle; section 5.2
+    pool_size: NonNegativeInt = 50  # translations that the discriminators may see again, section 4; 0: only the newest
+
+    # The networks
+    width: PositiveInt = 16  # channels next to the picture, of the generators; ours: a quarter of the paper's
+    width_d: PositiveInt = 32  # the same of the discriminators, which cost little; ours: half of the paper's
+    blocks: NonNegativeInt | None = None  # residual blocks of a generator; section 4: 9 from 256 pixels up, 6 below
+    patch: Literal[16, 34, 70] = 16  # pixels that a discriminator's logit sees; ours: the share of 64 that 70 is of 256
+    norm: bool = True  # instance normalisation in the generators; off is for an experiment
+
+    # The optimisers
+    lr: PositiveFloat = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
+    beta1: Share = 0.5  # Adam's momentum; the authors' code
+    beta2: Share = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
+    decay_from: Fraction = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
+
+    def __post_init__(self) -> None:
+        enough = self.batch_size >= self.processes
+        require(enough, f"--batch-size must be at least {self.processes} (1 a process), not {self.batch_size}")
+
+
+# Section 4 and the appendix. Differs from paper: 100 + 100 epochs are counted in steps, of about 1,000 pictures an epoch.
+PRESETS = {
+    "laptop": Config(),
+    "paper": Config(
+        preset="paper", size=256, max_steps=200_000, batch_size=1, mirror=True, jitter=30, width=64, width_d=64, blocks=9,
+        patch=70, lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
+    ),
+}  # fmt: skip
+
+
 def learning_rate_factor(step: int, total: int, decay_from: float) -> float:
     """What the learning rates are multiplied with at update `step` (from 0): 1, then linearly down, 0 at `total`."""
     start = decay_from * total
@@ -119,24 +107,24 @@ def learning_rate_factor(step: int, total: int, decay_from: float) -> float:
 
 
 def augmented(run: Run, pictures: Tensor, n: int) -> Tensor:
-    """Jitter and mirror [N, C, H, W], each picture on its own. The draws are for the whole batch of n, as for one process."""
+    """Jitter and mirror [N, C, H, W], each picture on its own. What is random is drawn for the whole batch of n."""
     jitter, size = run.config.jitter, pictures.shape[-1]
     if not jitter and not run.config.mirror:
         return pictures
-    draws = torch.rand(n, 3, generator=run.latents).chunk(run.fabric.world_size)[run.fabric.global_rank].tolist()
+    draws = run.share(torch.rand(n, 3, generator=run.latents)).tolist()  # row, column and coin of each picture
     if jitter:
         large = F.interpolate(pictures, size=(size + jitter, size + jitter), mode="bicubic", align_corners=False)
-        corners = [(int(y * (jitter + 1)), int(x * (jitter + 1))) for y, x, _ in draws]
-        pictures = torch.stack([big[:, y : y + size, x : x + size] for big, (y, x) in zip(large, corners)]).clamp(-1, 1)
+        corners = [(int(row * (jitter + 1)), int(column * (jitter + 1))) for row, column, _ in draws]
+        pictures = torch.stack([one[:, r : r + size, c : c + size] for one, (r, c) in zip(large, corners)]).clamp(-1, 1)
     if run.config.mirror:
-        pictures = torch.stack([one.flip(-1) if draw[2] < 0.5 else one for one, draw in zip(pictures, draws)])
+        pictures = torch.stack([one.flip(-1) if coin < 0.5 else one for one, (_, _, coin) in zip(pictures, draws)])
     return pictures
 
 
 def from_pool(run: Run, pool: ImagePool, fake: Tensor) -> Tensor:
     """Exchange this step's translations with the pool. Every process keeps the same pool, of all processes' pictures."""
     everybodys = run.fabric.all_gather(fake.detach()).reshape(-1, *fake.shape[1:])  # [world * N, C, H, W]
-    return pool.exchange(everybodys, run.latents).chunk(run.fabric.world_size)[run.fabric.global_rank]
+    return run.share(pool.exchange(everybodys, run.latents))
 
 
 def examples(data: Pictures, n: int = 8) -> Tensor:
@@ -152,42 +140,46 @@ def train(config: Config) -> Path:
     size, layers = data_a.size, LAYERS[config.patch]
     check_size(size, layers)
 
-    # Two translators and two judges. In the paper's letters: to_b is G: X -> Y, to_a is F: Y -> X, judge_a is D_X, judge_b is D_Y.
+    # Two translators and two judges. In the paper's letters: to_b is G: X -> Y, to_a F: Y -> X, judge_a D_X, judge_b D_Y.
     blocks = default_blocks(size) if config.blocks is None else config.blocks
     build = {"channels": data_a.channels, "width": config.width, "blocks": blocks, "norm": config.norm}
     networks: dict[str, nn.Module] = {name: Generator(**build) for name in ("to_b", "to_a")}
     networks |= {name: Discriminator(data_a.channels, config.width_d, layers) for name in ("judge_a", "judge_b")}
-    adam = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
-    optimisers = [
-        torch.optim.Adam([weight for name in names for weight in networks[name].parameters()], **adam)
-        for names in (("to_b", "to_a"), ("judge_a", "judge_b"))
-    ]
+    settings = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
+    adam_g = torch.optim.Adam([*networks["to_b"].parameters(), *networks["to_a"].parameters()], **settings)
+    adam_d = torch.optim.Adam([*networks["judge_a"].parameters(), *networks["judge_b"].parameters()], **settings)
     factor = partial(learning_rate_factor, total=config.max_steps, decay_from=config.decay_from)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, factor) for optimiser in optimisers]
-    # The usual layout in memory: instance norm has no other one on a CPU, and would copy at each layer under channels_last.
-    networks = {name: fabric.setup_module(net) for name, net in networks.items()}
+    decay_g, decay_d = (torch.optim.lr_scheduler.LambdaLR(adam, factor) for adam in (adam_g, adam_d))
+    # The usual layout in memory: instance norm has no other one on a CPU, and would copy at each layer.
+    networks = {name: fabric.setup_module(network) for name, network in networks.items()}
     to_b, to_a, judge_a, judge_b = networks.values()
-    opt_g, opt_d = (fabric.setup_optimizers(optimiser) for optimiser in optimisers)
+    opt_g, opt_d = (fabric.setup_optimizers(adam) for adam in (adam_g, adam_d))
     pool_a, pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
 
-    state = networks | {"opt_g": opt_g, "opt_d": opt_d, "pool_a": pool_a, "pool_b": pool_b}
-    run = Run(config, fabric, CHAPTER, state | {f"schedule_{i}": schedule for i, schedule in enumerate(schedules)})
     notes = [f"{len(data_b):,} of {data_b.name}, no pairs", data_a.note, data_b.note]
-    run.describe(replace(data_a, note="; ".join(filter(None, notes))), networks)
-    shown = min(8, len(data_a), len(data_b))  # so that a picture and its translation lie below each other
-    fixed_a, fixed_b = (to_float(examples(data, shown)).to(fabric.device) for data in (data_a, data_b))
+    data = replace(data_a, note="; ".join(filter(None, notes)))
+    others = {
+        "opt_g": opt_g,
+        "opt_d": opt_d,
+        "decay_g": decay_g,
+        "decay_d": decay_d,
+        "pool_a": pool_a,
+        "pool_b": pool_b,
+    }
+    run = Run(config, fabric, CHAPTER, data, networks, **others)
+    columns = min(8, len(data_a), len(data_b))  # so that a picture and its translation lie below each other
+    fixed_a, fixed_b = (to_float(examples(pile, columns)).to(fabric.device) for pile in (data_a, data_b))
     # Each kind in an order of its own, so that nothing ties one to the other.
     batches_a = batches(data_a, config.batch_size, 2 * config.seed, fabric, run.step)
     batches_b = batches(data_b, config.batch_size, 2 * config.seed + 1, fabric, run.step)
 
     for _ in run.steps():
-        real_a, real_b = (
-            augmented(run, next(pile)[0], config.batch_size) for pile in (batches_a, batches_b)
-        )  # [N, C, H, W] each
+        real_a = augmented(run, next(batches_a)[0], config.batch_size)  # [N, C, H, W]
+        real_b = augmented(run, next(batches_b)[0], config.batch_size)
 
-        # (1) Generators: both at once, since a cycle runs through both. The discriminators are frozen.
+        # (1) Generators: both at once, since a cycle runs through both. The discriminators do not learn.
         with without_weight_gradients(fabric, judge_a), without_weight_gradients(fabric, judge_b):
-            if config.lambda_identity:  # one pass for the translation of one kind and the identity of the other
+            if config.lambda_identity:  # one pass for the translation of one kind and the identity of the other one
                 fake_b, same_b = to_b(torch.cat([real_a, real_b])).chunk(2)
                 fake_a, same_a = to_a(torch.cat([real_b, real_a])).chunk(2)
             else:
@@ -202,29 +194,31 @@ def train(config: Config) -> Path:
         fabric.backward(loss_g)
         opt_g.step()
 
-        # (2) Discriminators: a real picture against a translation of now or earlier. Nothing flows back into the generators.
-        shown_a, shown_b = from_pool(run, pool_a, fake_a), from_pool(run, pool_b, fake_b)
+        # (2) Discriminators: a real picture against a translation of now or earlier, without its graph.
+        pooled_a, pooled_b = from_pool(run, pool_a, fake_a), from_pool(run, pool_b, fake_b)
         # One pass for both halves is faster, and the same: instance norm looks at one picture only.
-        real_logits_a, fake_logits_a = judge_a(torch.cat([real_a, shown_a])).chunk(2)
-        real_logits_b, fake_logits_b = judge_b(torch.cat([real_b, shown_b])).chunk(2)
+        real_logits_a, fake_logits_a = judge_a(torch.cat([real_a, pooled_a])).chunk(2)
+        real_logits_b, fake_logits_b = judge_b(torch.cat([real_b, pooled_b])).chunk(2)
         loss_d = discriminator_loss(real_logits_a, fake_logits_a) + discriminator_loss(real_logits_b, fake_logits_b)
         opt_d.zero_grad()
         fabric.backward(loss_d)
         opt_d.step()
-        for schedule in schedules:
-            schedule.step()
+        decay_g.step()
+        decay_d.step()
 
         # (3) Look: the curves, and a sheet with a picture, its translation and the way back below each other.
         if run.log_now:
             curves = {"loss/d": loss_d, "loss/g": loss_adversarial, "cycle/l1": loss_cycle / 2}
             curves |= {"logits/real": real_logits_b.mean(), "logits/fake": fake_logits_b.mean()}
-            right = (real_logits_b > 0.5).float().mean(), (fake_logits_b < 0.5).float().mean()  # targets 1 and 0
-            curves |= {"right/real": right[0], "right/fake": right[1]}
-            run.log(curves | ({"identity/l1": loss_identity / 2} if config.lambda_identity else {}))
+            real_right, fake_right = (real_logits_b > 0.5).float().mean(), (fake_logits_b < 0.5).float().mean()
+            curves |= {"right/real": real_right, "right/fake": fake_right}  # of the targets 1 and 0
+            if config.lambda_identity:
+                curves |= {"identity/l1": loss_identity / 2}
+            run.log(curves)
         if run.sample_now:
             with run.without_side_effects():
-                there_b, there_a = to_b.module(fixed_a), to_a.module(fixed_b)
-                rows = [fixed_a, there_b, to_a.module(there_b), fixed_b, there_a, to_b.module(there_a)]
+                fake_b, fake_a = to_b.module(fixed_a), to_a.module(fixed_b)
+                rows = [fixed_a, fake_b, to_a.module(fake_b), fixed_b, fake_a, to_b.module(fake_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
         if run.save_now:
             run.save()

@@ -15,17 +15,18 @@ python 08_stylegan/generate.py --weights runs/08_stylegan/TIME/weights.safetenso
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import images, relative, require
 from common.checkpoint import write_atomically
-from common.command_line import command_line
+from common.command_line import Flags, command_line
 from common.devices import one_device
 from model import mixed, resolutions
 from painter import CHAPTER, GROUPS, HERE, Painter, load_painter, slerp, swapped
@@ -34,13 +35,12 @@ PSIS = (1.0, 0.7, 0.5, 0.3, 0.0, -0.5)
 
 
 @dataclass
-class Config:
+class Config(Flags):
     """Pictures, style mixes, noise, walks, path lengths and scores from a trained generator of chapter 08."""
 
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
-    seed: int = 0  # decides the latents and the noise
-    num: int | None = None  # pictures; default: 64, 1,000 for --swap-table and --path-length, or 5,000 to score
+    num: PositiveInt | None = None  # pictures; default: 64, 1,000 for --swap-table and --path-length, or 5,000 to score
     resolution: int | None = None  # of the pictures: any stage of the growth; default: the last one that was trained
     psi: float = 1.0  # truncation: 1 none, 0 the mean face
     mixed: bool = False  # every picture gets the styles of two latents, as in training; to score a run without mixing
@@ -96,7 +96,6 @@ def main(config: Config) -> None:
     device = one_device(config.accelerator)
     scoring = config.score or config.inception
     num = config.num if config.num is not None else (5000 if scoring else 64)
-    require(num >= 1, f"--num must be at least 1, not {num}")
     painter, settings = load_painter(config.weights, config.resolution, device)
     trained_on = config.data or str(settings["data"])
     judged = config.swap_table or config.path_length

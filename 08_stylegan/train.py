@@ -11,28 +11,49 @@ python 08_stylegan/train.py --resume runs/08_stylegan/TIME --max-steps 60000
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import require
-from common.command_line import Settings, command_line
+from common.command_line import Fraction, Settings, Share, command_line
 from common.data import batches, load
-from common.devices import (
-    exponential_moving_average,
-    make_fabric,
-    rank_zero_first,
-    without_weight_gradients,
-)  # fmt: skip
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.run import Run
 from model import Border, Discriminator, Generator, Kind, Part, resolutions
 
 CHAPTER = "08_stylegan"
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))), D = sigmoid(logits): the negative of Eq. 1 of arXiv:1406.2661."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """Non-saturating: -log D(G(z)), as in chapter 01."""
+    return F.softplus(-fake_logits).mean()
+
+
+def r1_penalty(discriminator: Callable[..., Tensor], real: Tensor, resolution: int, alpha: float) -> Tensor:
+    """E[‖∇D(x)‖²] of the logits at real pictures [N, C, H, W]: R1 of arXiv:1801.04406, section 4.1, without gamma / 2."""
+    real = real.detach().requires_grad_()
+    logits = discriminator(real, resolution, alpha)
+    (gradients,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return gradients.float().square().sum((1, 2, 3)).mean()
+
+
+# A value for each resolution: pairs (from this resolution on, value)
+Counts = tuple[tuple[PositiveInt, PositiveInt], ...]
+Rates = tuple[tuple[PositiveInt, PositiveFloat], ...]
 
 
 @dataclass
@@ -40,85 +61,56 @@ class Config(Settings):
     """Train chapter 08: a style-based generator that grows with its pictures."""
 
     data: str = "avatars"  # a named data set, or a folder or zip of pictures
-    size: int = 64  # pixels per side of the full pictures, a power of two; ours: the paper ends at 1024
+    size: PositiveInt = 64  # pixels per side of the full pictures, a power of two; ours: the paper ends at 1024
     channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
-    max_steps: int | None = None  # updates of the generator; default: the whole schedule. More: the last stage goes on
+    max_steps: NonNegativeInt | None = None  # updates of the generator; default: the schedule, whose end is open
+    sample_every: PositiveInt = 500  # steps between two sample grids
 
     # The schedule of the growth, in pictures shown to the discriminator
-    start_size: int = 8  # resolution of the first stage; appendix C: 8, where ProGAN began at 4
-    fade_images: int = 8_000  # during which a new resolution fades in; the authors' code has 600,000
-    stable_images: int = 24_000  # between two fades; the authors' code has 600,000
-    last_images: int = 48_000  # at the full size, after its fade; ours: within 15 minutes in all
-    batch_sizes: tuple[tuple[int, int], ...] = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
-    lrs: tuple[tuple[int, float], ...] = ((4, 2e-3),)  # the generator's rates, pairs as above; ours: authors have 1e-3
-    decay_steps: int = 0  # at the end of the run, in which the rates fall linearly to 0; ours, as in chapter 07
-    d_rate: float = 6.0  # the discriminator's rate, as a multiple of the generator's; ours: its few layers bear it
+    start_size: PositiveInt = 8  # resolution of the first stage; appendix C: 8, where ProGAN began at 4
+    fade_images: NonNegativeInt = 8_000  # during which a new resolution fades in; the authors' code has 600,000
+    stable_images: NonNegativeInt = 24_000  # between two fades; the authors' code has 600,000
+    last_images: NonNegativeInt = 48_000  # at the full size, after its fade; ours: within 15 minutes in all
+    batch_sizes: Counts = ((4, 16),)  # pairs: from this resolution on, pictures of all devices
+    lrs: Rates = ((4, 2e-3),)  # the generator's rates, pairs as above; ours: the authors' code has 1e-3
+    decay_steps: NonNegativeInt = 0  # at the end of the run, in which the rates fall linearly to 0; ours, for long runs
+    d_rate: PositiveFloat = 6.0  # the discriminator's rate, times the generator's; ours: its few layers bear it
 
     # The networks
-    latent_dim: int = 128  # numbers in z; ours: the paper has 512
-    style_dim: int = 128  # numbers in w; ours: the paper has 512
-    mapping_layers: int = 4  # ours: the paper has 8
-    base: int = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
-    most: int = 96  # and at most this many; ours: the paper has 512
-    noise_rate: float = 0.1  # rate of the noise's strengths, times lrs; ours: drawn faces hold no chance; paper: 1
-    conv_rate: float = 10.0  # rate of G's convolutions, times lrs; ours: short runs learn sooner; paper: 1
+    latent_dim: PositiveInt = 128  # numbers in z; ours: the paper has 512
+    style_dim: PositiveInt = 128  # numbers in w; ours: the paper has 512
+    mapping_layers: PositiveInt = 4  # from z to w; ours: the paper has 8
+    base: PositiveInt = 512  # channels of a resolution are 2 · base / resolution; ours: a sixteenth of the paper's 8192
+    most: PositiveInt = 96  # and at most this many; ours: the paper has 512
+    noise_rate: PositiveFloat = 0.1  # rate of the noise's strengths, times lrs; ours: faces hold no chance; paper: 1
+    conv_rate: PositiveFloat = 10.0  # rate of G's convolutions, times lrs; ours: short runs learn sooner; paper: 1
     border: Border = "replicate"  # what G's convolutions see beyond a map; ours: even backgrounds; paper: "zeros"
     discriminator: Kind = "strided"  # ours: chapter 02's, grown, and a layer more; paper: ProGAN's, for --conv-rate 1
-    group: int = 4  # pictures that minibatch deviation compares; ProGAN, section 3
+    group: PositiveInt = 4  # pictures that minibatch deviation compares; ProGAN, section 3
     without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
 
     # The game
-    r1_gamma: float = 3.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
-    r1_every: int = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
+    r1_gamma: NonNegativeFloat = 3.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
+    r1_every: PositiveInt = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
     mirror: bool = False  # mirror half of the real pictures, appendix C; ours: half of the faces are mirrored already
-    mixing: float = 0.25  # share of the pictures that get two styles; ours: short runs learn sooner; section 3.1: 0.9
+    mixing: Fraction = 0.25  # share of the pictures with two styles; ours: short runs learn sooner; section 3.1: 0.9
 
     # The optimisers
-    beta1: float = 0.0  # Adam's momentum; ProGAN, appendix A.1
-    beta2: float = 0.99  # Adam's memory of squared gradients; the same
-    ema_decay: float = 0.998  # of the generator that is sampled from: half-life 5,500 pictures; authors' code: 10,000
-
-    sample_every: int = 500  # steps between two sample grids
+    beta1: Share = 0.0  # Adam's momentum; ProGAN, appendix A.1
+    beta2: Share = 0.99  # Adam's memory of squared gradients; the same
+    ema_decay: Share = 0.998  # of the generator that is sampled from: half-life 5,500 pictures; authors' code: 10,000
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require((self.max_steps or 0) >= 0, f"--max-steps must not be negative, not {self.max_steps}")
         require(self.size >= 8, f"--size must be at least 8, not {self.size}")
-        require(
-            self.start_size in resolutions(self.size),
-            f"--start-size must be one of {resolutions(self.size)}, not {self.start_size}",
-        )
-        require(
-            self.discriminator == "paper" or self.start_size >= 8,
-            f"--start-size must be at least 8 with --discriminator strided, not {self.start_size}",
-        )
-        for name in ("latent_dim", "style_dim", "mapping_layers", "base", "most", "group", "r1_every"):
-            require(
-                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
-            )
-        for name in ("fade_images", "stable_images", "last_images", "decay_steps", "r1_gamma"):
-            require(
-                getattr(self, name) >= 0, f"--{name.replace('_', '-')} must not be negative, not {getattr(self, name)}"
-            )
-        for name in ("batch_sizes", "lrs"):
-            pairs = getattr(self, name)
-            require(
-                bool(pairs) and min(pairs)[0] <= self.start_size,
-                f"--{name.replace('_', '-')} must begin at --start-size {self.start_size} or below",
-            )
-        processes = self.devices * self.num_nodes
-        require(
-            all(n >= 1 and n % processes == 0 for _, n in self.batch_sizes),
-            f"--batch-sizes must be at least 1, and multiples of {processes}, the number of processes",
-        )
-        require(all(rate > 0 for _, rate in self.lrs), f"--lrs must be above 0, not {self.lrs}")
-        require(self.d_rate > 0, f"--d-rate must be above 0, not {self.d_rate}")
-        require(self.noise_rate > 0, f"--noise-rate must be above 0, not {self.noise_rate}; see --without noise")
-        require(self.conv_rate > 0, f"--conv-rate must be above 0, not {self.conv_rate}")
-        require(0 <= self.mixing <= 1, f"--mixing must lie between 0 and 1, not {self.mixing}")
-        for name in ("beta1", "beta2", "ema_decay"):
-            share = getattr(self, name)
-            require(0 <= share < 1, f"--{name.replace('_', '-')} must be at least 0 and below 1, not {share}")
+        known = resolutions(self.size)
+        require(self.start_size in known, f"--start-size must be one of {known}, not {self.start_size}")
+        large = self.discriminator == "paper" or self.start_size >= 8
+        require(large, f"--start-size must be at least 8 with --discriminator strided, not {self.start_size}")
+        for name, pairs in {"batch-sizes": self.batch_sizes, "lrs": self.lrs}.items():
+            begins = bool(pairs) and min(pairs)[0] <= self.start_size
+            require(begins, f"--{name} must begin at --start-size {self.start_size} or below")
+        even = all(n % self.processes == 0 for _, n in self.batch_sizes)
+        require(even, f"--batch-sizes must be multiples of {self.processes}, the number of processes")
 
     @property
     def batch_size(self) -> int:
@@ -126,8 +118,8 @@ class Config(Settings):
         return schedule(self)[-1].batch_size
 
 
-# Appendix C and the authors' code for eight GPUs. Differs from paper: one batch of drawn pictures serves both networks, the constant
-# begins as N(0, 1), and the average has one decay at all batch sizes.
+# Appendix C and the authors' code for eight GPUs. Differs from paper: one batch of generated pictures serves both networks,
+# the constant begins as N(0, 1), and the average has one decay at all batch sizes.
 PRESETS = {
     "laptop": Config(),
     "paper": Config(
@@ -140,8 +132,7 @@ PRESETS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One resolution of the schedule."""
 
     resolution: int
@@ -156,26 +147,22 @@ def schedule(config: Config) -> list[Stage]:
     """All stages, from `start_size` (which does not fade in) to `size`."""
     stages: list[Stage] = []
     for resolution in [r for r in resolutions(config.size) if r >= config.start_size]:
-        batch_size, lr = (
-            max(pair for pair in pairs if pair[0] <= resolution)[1] for pairs in (config.batch_sizes, config.lrs)
-        )
+        batch_size = max(pair for pair in config.batch_sizes if pair[0] <= resolution)[1]
+        lr = max(pair for pair in config.lrs if pair[0] <= resolution)[1]
+        last = resolution == config.size
         fade = config.fade_images if stages else 0
-        stable = config.last_images if resolution == config.size else config.stable_images
-        require(
-            fade + stable >= batch_size,
-            f"there is no step at {resolution}×{resolution}: more --{'last' if resolution == config.size else 'stable'}-images",
-        )
+        images = fade + (config.last_images if last else config.stable_images)
+        more = f"more --{'last' if last else 'stable'}-images"
+        require(images >= batch_size, f"there is no step at {resolution}×{resolution}: {more}")
         first = stages[-1].first + stages[-1].steps if stages else 0
-        steps = (fade + stable) // int(batch_size)
-        stages.append(Stage(resolution, first, steps, fade // int(batch_size), int(batch_size), lr))
+        stages.append(Stage(resolution, first, images // batch_size, fade // batch_size, batch_size, lr))
     return stages
 
 
 def growth(step: int, stages: list[Stage]) -> tuple[Stage, float]:
     """The stage of step number `step` (from 0), and alpha: how far its newest block has faded in, 0 to 1.
 
-    Nothing but the number of the step decides it, so that a run can be resumed anywhere. After the last step of the schedule its last
-    stage goes on.
+    Nothing but the number of the step decides it, so that a run can be resumed anywhere. The last stage has no end.
     """
     stage = [stage for stage in stages if stage.first <= step or stage is stages[0]][-1]
     done = step - stage.first
@@ -189,34 +176,17 @@ def faded(real: Tensor, alpha: float) -> Tensor:
     return torch.lerp(F.interpolate(F.avg_pool2d(real, 2), scale_factor=2.0), real, alpha)
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))), D = sigmoid(logits): the negative of Eq. 1 of arXiv:1406.2661."""
-    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-
-
-def generator_loss(fake_logits: Tensor) -> Tensor:
-    """Non-saturating: -log D(G(z)), as in chapter 01."""
-    return F.softplus(-fake_logits).mean()
-
-
-def r1_penalty(discriminator: Callable[..., Tensor], real: Tensor, resolution: int, alpha: float) -> Tensor:
-    """E[‖∇D(x)‖²] of the logits at real pictures [N, C, H, W]: R1 of arXiv:1801.04406 (section 4.1), without its gamma / 2. -> []."""
-    real = real.detach().requires_grad_()
-    logits = discriminator(real, resolution, alpha)
-    (gradients,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-    return gradients.float().square().sum((1, 2, 3)).mean()
-
-
 def latents(run: Run, config: Config, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
     """This process's share of z [N, D], of a second z, and of the layer [N] from which on the second one gives the styles.
 
-    Section 3.1: a share `mixing` of the pictures gets two styles that meet at a random layer; the others are cut after the last layer.
+    Section 3.1: a share `mixing` of the pictures gets two styles that meet at a random layer; the others are cut after
+    the last layer.
     """
     n, layers = stage.batch_size, 2 * len(resolutions(stage.resolution))
     draws = torch.rand(2, n, generator=run.latents)
     share = 0.0 if "mixing" in config.without else config.mixing
     cut = torch.where(draws[0] < share, 1 + (draws[1] * (layers - 1)).long(), layers)
-    cut = cut.chunk(run.fabric.world_size)[run.fabric.global_rank].to(run.fabric.device)
+    cut = run.share(cut).to(run.fabric.device)
     return run.randn(n, config.latent_dim), run.randn(n, config.latent_dim), cut
 
 
@@ -226,9 +196,8 @@ def train(config: Config) -> Path:
     total = stages[-1].first + stages[-1].steps if config.max_steps is None else config.max_steps
     config = replace(config, max_steps=total)
     fabric = make_fabric(config, growing=True)
-    growing = growth(0, stages)[0]
     with rank_zero_first(fabric):  # the first process draws or downloads, the others read
-        data = load(config.data, growing.resolution, config.channels)
+        data = load(config.data, stages[0].resolution, config.channels)
 
     most = max(stage.batch_size for stage in stages)
     require(most <= len(data), f"--batch-sizes: {most} is more than the {len(data):,} pictures of {data.name}")
@@ -245,26 +214,25 @@ def train(config: Config) -> Path:
     )
     discriminator.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
     ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
-    adam = {"lr": growing.lr, "betas": (config.beta1, config.beta2), "fused": True}
+    adam = {"lr": stages[0].lr, "betas": (config.beta1, config.beta2), "fused": True}
     generator, opt_g = fabric.setup(generator, torch.optim.Adam(generator.parameters(), **adam))
     discriminator, opt_d = fabric.setup(discriminator, torch.optim.Adam(discriminator.parameters(), **adam))
 
-    state = {"generator": generator, "discriminator": discriminator, "ema": ema, "opt_g": opt_g, "opt_d": opt_d}
-    run = Run(config, fabric, CHAPTER, state)
-    run.describe(data, {"generator": generator, "discriminator": discriminator})
+    networks = {"generator": generator, "discriminator": discriminator}
+    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
     shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels
     fixed_z = torch.randn(shown, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     reached = None  # the stage whose pictures are being read
 
     for step in run.steps():
-        # (1) Growth: at a new resolution, its pictures, its batch size and rate, and optimisers without a memory of the old one.
+        # (1) Growth: at a new resolution, its pictures, its batch size and rate, and optimisers without a memory.
         stage, alpha = growth(step - 1, stages)
         resolution, done = stage.resolution, step - 1 - stage.first
         if stage != reached:
             with rank_zero_first(fabric):
                 data = load(config.data, resolution, config.channels)
-            seed = config.seed + stages.index(stage)
-            real_batches, reached = batches(data, stage.batch_size, seed, fabric, start=done), stage
+            real_batches = batches(data, stage.batch_size, config.seed + stages.index(stage), fabric, start=done)
+            reached = stage
             if done == 0:  # as in the authors' code. The average too: it looks back further the longer a stage lasts
                 opt_g.optimizer.state.clear()
                 opt_d.optimizer.state.clear()
@@ -293,7 +261,7 @@ def train(config: Config) -> Path:
         fabric.backward(loss_d)
         opt_d.step()
 
-        # (3) Generator: it has not changed since (2), so the same pictures serve. D has: it judges them anew, frozen.
+        # (3) Generator: it has not changed since (2), so the same pictures serve. D has changed, and judges them anew.
         with without_weight_gradients(fabric, discriminator):
             loss_g = generator_loss(discriminator(fake, resolution, alpha))
         opt_g.zero_grad()
@@ -303,14 +271,11 @@ def train(config: Config) -> Path:
             generator.module.w_mean.copy_(fabric.all_reduce(generator.module.w_mean, reduce_op="mean"))
         ema.update_parameters(generator.module)
 
-        # (4) Look.
+        # (4) Look; small pictures are enlarged, so that all grids of a run have one size.
         if run.log_now:
-            run.log(
-                {
-                    "loss/d": loss_d, "loss/g": loss_g, "logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(),
-                    "penalty/r1": penalty, "growth/log2_resolution": resolution.bit_length() - 2 + alpha,
-                }
-            )  # fmt: skip
+            curves = {"loss/d": loss_d, "loss/g": loss_g}
+            curves |= {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean(), "penalty/r1": penalty}
+            run.log(curves | {"growth/log2_resolution": resolution.bit_length() - 2 + alpha})
         if run.sample_now:
             with run.without_side_effects():
                 pictures = ema.module.eval()(fixed_z, resolution, alpha)
@@ -319,8 +284,8 @@ def train(config: Config) -> Path:
             run.save()
 
     stage, alpha = growth(max(run.step - 1, 0), stages)
-    drawn = {"data": config.data, "start_size": config.start_size, "resolution": stage.resolution, "alpha": alpha}
-    return run.finish(ema.module, build | drawn)
+    grown = {"start_size": config.start_size, "resolution": stage.resolution, "alpha": alpha}
+    return run.finish(ema.module, build | {"data": config.data} | grown)
 
 
 if __name__ == "__main__":

@@ -5,47 +5,71 @@ import contextlib
 import dataclasses
 import errno
 import io
-import math
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 import tyro
 from lightning_fabric.utilities.rank_zero import rank_zero_only
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from common import UserError, require
 from common.checkpoint import load_checkpoint
 
 AnyConfig = TypeVar("AnyConfig")
+# A field's type is its range. Most are pydantic's, such as PositiveInt; these two are ours.
+Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+SHORTER = {
+    "Input should": "must", "greater than or equal to": "at least", "less than or equal to": "at most",
+    "greater than": "above", "less than": "below",
+}  # fmt: skip
+
+
+@dataclass(config=ConfigDict(allow_inf_nan=False, extra="forbid"))
+class Flags:
+    """What every program has. The comment beside a field is its help text; a value out of its range is a `UserError`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # decides all random numbers
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_line(cls, values: Any, validate: Callable[[Any], Any]) -> Any:
+        try:
+            return validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            flag, wrong = str(first["loc"][0]).replace("_", "-"), first["msg"]
+            for long, short in SHORTER.items():
+                wrong = wrong.replace(long, short)
+            raise UserError(f"--{flag} {wrong}, not {first['input']}") from None
 
 
 @dataclass
-class Settings:
-    """The flags that mean the same in every chapter; a chapter's `Config` adds its own."""
+class Settings(Flags):
+    """The flags that mean the same in every training; a chapter's `Config` adds its own."""
 
     preset: Literal["laptop", "paper"] = "laptop"  # a set of defaults; any other flag still overrides it
-    seed: int = 0  # decides the initial weights, the order of the pictures and every latent
     out: str = ""  # folder of the run; default: runs/<chapter>/<time>
     resume: str = ""  # a checkpoint or run folder: go on exactly where it stopped, with its settings
-    log_every: int = 20  # steps between two points of the curves
-    sample_every: int = 100  # steps between two sample grids
-    save_every: int = 500  # steps between two checkpoints
+    log_every: PositiveInt = 20  # steps between two points of the curves
+    sample_every: PositiveInt = 100  # steps between two sample grids
+    save_every: PositiveInt = 500  # steps between two checkpoints
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
-    devices: int = 1  # processes on this machine, one for each GPU
-    num_nodes: int = 1  # machines
+    devices: PositiveInt = 1  # processes on this machine, one for each GPU
+    num_nodes: PositiveInt = 1  # machines
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16-mixed where it is native
     compile: bool = False  # hand the networks to torch.compile
 
-    def __post_init__(self) -> None:
-        for name in ("log_every", "sample_every", "save_every", "devices", "num_nodes"):
-            require(
-                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
-            )
+    @property
+    def processes(self) -> int:
+        """How many processes share the batch, on all machines together."""
+        return self.devices * self.num_nodes
 
 
 def command_line(
@@ -58,6 +82,7 @@ def command_line(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the sign × shows another one
+    code = 0
     try:
         default = None
         if presets is not None:
@@ -70,39 +95,46 @@ def command_line(
                 default = _config_of(Path(known.resume).expanduser(), chapter, config)
         parsed = tyro.cli(config, default=default, config=(tyro.conf.AvoidSubcommands,))
         for name, value in vars(parsed).items():
-            finite = not isinstance(value, float) or math.isfinite(value)
-            require(finite, f"--{name.replace('_', '-')} must be a finite number, not {value}")
             if isinstance(value, Path):
                 setattr(parsed, name, value.expanduser())  # no shell does so in --out=~/pictures
-        seed = getattr(parsed, "seed", 0)
-        require(0 <= seed < 2**31, f"--seed must lie between 0 and {2**31 - 1}, not {seed}")
         result = function(parsed)
         if isinstance(result, Path) and (result / "metrics.json").exists():  # the folder of a finished training
             with contextlib.suppress(KeyboardInterrupt):  # all is written by now
                 _read_aloud(result)
-        _leave(0)
-    except UserError as error:
-        _stop(f"{error.prefix}{error}", error.exit_code)
-    except BrokenPipeError:  # `| head` has seen enough
+    except (Exception, KeyboardInterrupt) as error:
+        told = _in_one_line(error)
+        if not told:  # a mistake of this program, not of the user
+            raise
+        message, code = told
+        rank_zero_only(print)(message, file=sys.stderr, flush=True)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(code)  # several processes: their connections' threads may abort an ordinary end
+    sys.exit(code)
+
+
+def _in_one_line(error: BaseException) -> tuple[str, int] | None:
+    """What the user is told of an error, and the exit code; None for one that they cannot have caused."""
+    text = str(error)
+    if isinstance(error, UserError):
+        return f"{error.prefix}{text}", error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped; what was written before is kept", 130
+    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more while it ends
-        _stop("stopped: nobody reads what is printed any more", 141)
-    except OSError as error:  # a path that may not be read or written, or is too long
-        if error.errno == errno.ENOSPC:
-            _stop("error: the disk is full: free some space, or choose another folder with --out", 2)
-        if not error.filename:
-            raise
-        _stop(f"error: {error.filename}: {error.strerror}; use another path, or mend its permissions", 2)
-    except (RuntimeError, MemoryError) as error:  # on a GPU an OutOfMemoryError, on a CPU a plain RuntimeError
-        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            _stop(f"error: --compile fails on this machine ({str(error).splitlines()[0][:120]}): leave it away", 2)
-        if "home directory" in str(error):  # of ~name
-            _stop("error: a path begins with ~ and a user whom this machine does not know: write it out", 2)
-        large = any(words in str(error) for words in ("allocate memory", "calculation overflowed"))
-        if not large and not isinstance(error, MemoryError | torch.OutOfMemoryError):
-            raise
-        _stop("error: out of memory: lower the batch size, --size, --num or the width of the networks", 2)
-    except KeyboardInterrupt:
-        _stop("stopped; what was written before is kept", 130)
+        return "stopped: nobody reads what is printed any more", 141
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "error: the disk is full: free some space, or choose another folder with --out", 2
+    if isinstance(error, OSError) and error.filename:  # it may not be read or written, or its name is too long
+        return f"error: {error.filename}: {error.strerror}; use another path, or mend its permissions", 2
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return f"error: --compile fails on this machine ({text.splitlines()[0][:120]}): leave it out", 2
+    if isinstance(error, RuntimeError) and "home directory" in text:  # of ~name
+        return "error: a path begins with ~ and a user whom this machine does not know: write it out", 2
+    full = any(words in text for words in ("allocate memory", "calculation overflowed"))  # on a CPU a RuntimeError
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and full):
+        return "error: out of memory: lower the batch size, --size, --num or the width of the networks", 2
+    return None
 
 
 def _config_of(path: Path, chapter: str, config: type[AnyConfig]) -> AnyConfig:
@@ -121,20 +153,3 @@ def _read_aloud(folder: Path) -> None:
 
     for sentence in diagnose(folder):
         print(textwrap.fill(f"- {sentence}", 120, subsequent_indent="  "))
-
-
-@rank_zero_only
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
-
-
-def _stop(message: str, code: int) -> None:
-    _say(message)
-    _leave(code)
-    sys.exit(code)
-
-
-def _leave(code: int) -> None:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        sys.stdout.flush()
-        os._exit(code)  # several processes: their connections' threads may abort an ordinary end

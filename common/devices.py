@@ -26,50 +26,41 @@ def native_bf16(device: torch.device) -> bool:
 
 
 def make_fabric(settings: Any, growing: bool = False) -> Fabric:
-    """Lightning Fabric for the wanted devices and precision, launched and seeded.
+    """Lightning Fabric for the devices and the precision of a chapter's `Config`, launched and seeded.
 
     `growing` is for networks that do not use all of their weights in every step: no process then waits for their gradients.
     """
     warnings.filterwarnings("ignore", ".*(all_gather|broadcast_buffers`) is deprecated")  # by Fabric: not the learner's
-    processes = settings.devices * settings.num_nodes
+    processes, precision = settings.processes, settings.precision
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        started = f"torchrun started {os.environ['WORLD_SIZE']} process(es)"
+        agree = int(os.environ["WORLD_SIZE"]) == processes
+        require(agree, f"{started}, and --devices × --num-nodes is {processes}: make them the same")
+    if precision == "auto":
+        precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
     strategy = several if processes > 1 else "auto"
-    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
-        started = int(os.environ["WORLD_SIZE"])
-        require(
-            started == processes,
-            f"torchrun started {started} process(es), and --devices × --num-nodes is {processes}: make them the same",
-        )
-    try:
-        devices: dict[str, Any] = {
-            "accelerator": settings.accelerator,
-            "devices": settings.devices,
-            "num_nodes": settings.num_nodes,
-        }
-        precision = settings.precision
-        if precision == "auto":
-            precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
-        fabric = Fabric(strategy=strategy, precision=precision, **devices)  # type: ignore[arg-type]
+    with _in_one_line("--accelerator, --devices, --num-nodes or --precision do not fit this machine"):
+        machine = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
+        fabric = Fabric(strategy=strategy, precision=precision, **machine)
         fabric.launch()
-    except UserError:
-        raise
-    except Exception as error:  # all are about these flags
-        message = str(error).split(". ")[0].replace("\n", " ")
-        raise UserError(
-            f"--accelerator, --devices, --num-nodes or --precision do not fit this machine: {message}"
-        ) from error
     torch.manual_seed(settings.seed)
     return fabric
 
 
 def one_device(accelerator: str) -> torch.device:
     """The device that `accelerator` ("auto", "cpu", "gpu", "mps") means here; `UserError` if there is none."""
-    try:
+    with _in_one_line(f"--accelerator {accelerator} is not to be had on this machine"):
         return Fabric(accelerator=accelerator, devices=1).device
-    except Exception as error:  # Fabric uses many kinds of error
-        message = str(error).split(". ")[0].replace("\n", " ")
-        raise UserError(f"--accelerator {accelerator} is not to be had on this machine: {message}") from error
+
+
+@contextlib.contextmanager
+def _in_one_line(trouble: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Fabric uses many kinds
+        raise UserError(f"{trouble}: {str(error).split('. ')[0]}".replace("\n", " ")) from error
 
 
 @contextlib.contextmanager
@@ -122,6 +113,6 @@ def gradient_norm(network: nn.Module) -> Tensor:
     return torch.nn.utils.get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
 
 
-def parameters(network: nn.Module) -> int:
-    """The number of trainable numbers in a network."""
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers a network learns."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

@@ -1,16 +1,19 @@
 """The run around a loop: its folder, steps, logs, sample grids, saving, stopping and resuming. Only process 0 writes.
 
-Nothing here decides how a network learns. A chapter's loop looks like this:
+Nothing here decides how a network learns. In a chapter it reads like this:
 
-    fabric = run.make_fabric(config)
-    state = {"generator": generator, "opt_g": opt_g, ...}           # all that decides the next step
-    job = run.Run(config, fabric, CHAPTER, state)                    # resumes here if asked to
-    for step in job.steps():
-        ...                                                          # the method
-        if job.log_now: job.log({"loss/d": loss_d, "loss/g": loss_g})
-        if job.sample_now: job.sample("fixed_z", ema(fixed_z))
-        if job.save_now: job.save()
-    job.finish(ema, settings)
+    networks = {"generator": generator, "discriminator": discriminator}
+    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
+    for step in run.steps():
+        ...  # the method
+        if run.log_now:
+            run.log({"loss/d": loss_d, "loss/g": loss_g})
+        if run.sample_now:
+            with run.without_side_effects():
+                run.sample("fixed_z", ema.module.eval()(fixed_z))
+        if run.save_now:
+            run.save()
+    return run.finish(ema.module, build)
 """
 
 import contextlib
@@ -35,7 +38,7 @@ from tqdm import tqdm
 from common import UserError, images, relative, require
 from common.checkpoint import load_checkpoint, load_state, load_weights, save_checkpoint, save_weights, write_atomically
 from common.data import Pictures
-from common.devices import gradient_norm, parameters, rank_zero_first
+from common.devices import count_parameters, gradient_norm, rank_zero_first
 
 ROOT = Path(__file__).parent.parent
 # What may differ when a run goes on: how long, how often it is looked at, on which machine, and where the data lie now.
@@ -57,34 +60,31 @@ class Stopped(UserError):
     exit_code, prefix = 130, ""
 
 
-def _unused(folder: Path) -> Path:
-    """Create `folder`, or the same name with -2, -3, …, so that runs that begin in the same second have one each."""
-    name, number = folder.name, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = folder.with_name(f"{name}-{number}")
-
-
 class Run:
-    """One training run: what it writes, when, and how it goes on after a stop. Only process 0 writes.
+    """One training run: what it writes, when, and how it goes on after a stop.
 
-    `state` maps names to everything with a `state_dict` that decides the next step. With `config.resume` it is filled from
-    the checkpoint, and the random states with it, so that the next step is the one that would have come.
+    `networks` are those that learn; beside them `others` is everything with a `state_dict` that decides the next step. With
+    `config.resume` all are filled from the checkpoint, and the random states too: the next step is the one that would have come.
     """
 
-    def __init__(self, config: Any, fabric: Fabric, chapter: str, state: Mapping[str, Any]) -> None:
-        self.config, self.fabric, self.chapter, self.state = config, fabric, chapter, state
+    def __init__(
+        self,
+        config: Any,
+        fabric: Fabric,
+        chapter: str,
+        data: Pictures,
+        networks: Mapping[str, nn.Module],
+        **others: Any,
+    ) -> None:
+        self.config, self.fabric, self.chapter = config, fabric, chapter
+        self.networks, self.state = networks, {**networks, **others}
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
-        self.networks: Mapping[str, nn.Module] = {}  # those that learn, by the names that the user sees
         self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
-        name = time.strftime("%Y-%m-%d_%H-%M-%S")
-        self.folder = Path(config.out).expanduser() if config.out else ROOT / "runs" / chapter / name
-        self._interrupted = self._stopping = False
+        unnamed = ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")
+        self.folder = Path(config.out).expanduser() if config.out else unnamed
+        self.log_now = self.sample_now = self.save_now = False  # whether this step is one to look at, or to keep
+        self._interrupted = False
         self._started = time.perf_counter()
         self._writer: SummaryWriter | None = None
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
@@ -95,65 +95,74 @@ class Run:
         require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
         if config.resume:
             self._load(resumed)
+        self._begin(data)
 
-    def describe(self, data: Pictures, networks: Mapping[str, nn.Module]) -> None:
-        """Print what is about to happen, and open the run folder."""
-        self.networks = networks
-        precision = self.fabric.strategy.precision.precision
-        shape = f"{data.channels}×{data.size}×{data.size}"
+    def _begin(self, data: Pictures) -> None:
+        """Print what is about to happen, open the run folder, and compile the networks if that is wanted."""
         if self.fabric.is_global_zero:
-            print(f"data       {data.name}: {len(data):,} pictures, {shape}" + (f"; {data.note}" if data.note else ""))
+            shape, note = f"{data.channels}×{data.size}×{data.size}", f"; {data.note}" if data.note else ""
+            print(f"data       {data.name}: {len(data):,} pictures, {shape}{note}")
+            precision = self.fabric.strategy.precision.precision
             print(f"device     {self.fabric.device}, {self.fabric.world_size} process(es), precision {precision}")
-            for name, network in networks.items():
-                print(f"{name:<14} {parameters(network):,} parameters")
+            for name, network in self.networks.items():
+                print(f"{name:<14} {count_parameters(network):,} parameters")
         with rank_zero_first(self.fabric):
             if self.fabric.is_global_zero and self.step < self.config.max_steps:
                 if not self.config.out:
-                    self.folder = _unused(self.folder)
+                    self.folder = _new_folder(self.folder)
                 for rest in self.folder.glob(".*.part"):  # of a file that a kill cut off
                     rest.unlink()
                 write_atomically(self.folder / "config.json", dumps(dataclasses.asdict(self.config), indent=1).encode())
                 self._writer = SummaryWriter(str(self.folder), purge_step=self.step + 1)
                 print(f"writing to {relative(self.folder)}", flush=True)
         if self.config.compile:
-            for network in networks.values():
+            for network in self.networks.values():
                 # The network inside of Fabric's wrapper: the wrapper would call itself for ever.
                 getattr(network, "module", network).compile()
 
-    def randn(self, *shape: int) -> Tensor:
-        """Standard normal numbers for the whole batch, of which this process gets its share [shape[0] / world, ...]."""
-        whole = torch.randn(*shape, generator=self.latents)
-        return self.fabric.to_device(whole.chunk(self.fabric.world_size)[self.fabric.global_rank])
+    def finish(self, network: nn.Module, settings: Mapping[str, Any]) -> Path:
+        """Write the weights that `generate.py` reads, the curves as numbers and as a picture; return the folder."""
+        if self.fabric.is_global_zero and self.config.max_steps > 0:
+            from common.notebook import plot_curves  # matplotlib takes a second to load: not before training
+
+            write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
+            plot_curves(self.history).savefig(self.folder / "curves.png", dpi=80)
+            settings = {"chapter": self.chapter, "step": self.step, **settings}
+            save_weights(self.folder / "weights.safetensors", network, settings)
+            minutes = (time.perf_counter() - self._started) / 60
+            print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
+        if self._writer:
+            self._writer.close()
+        return self.folder
 
     def steps(self) -> Iterator[int]:
         """Count the steps from where the run stands; Ctrl-C or a polite kill lets the step end and saves first."""
-        total = self.config.max_steps
-        previous = {number: self._catch(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        config, total = self.config, self.config.max_steps
+        handlers = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         quiet = None if self.fabric.is_global_zero else True  # None: a bar on a terminal, none in a file or notebook
         self._bar = tqdm(total=total, initial=self.step, unit="step", disable=quiet)
         try:
             while self.step < total:
                 self.step += 1
-                self._stopping = self._anybody_interrupted()
+                stopping = self._anybody_interrupted()
+                last = stopping or self.step == total
+                due = (last or self.step % n == 0 for n in (config.log_every, config.sample_every, config.save_every))
+                self.log_now, self.sample_now, self.save_now = due
                 yield self.step
                 self._bar.update()
-                if self._stopping and self.step < total:
-                    self._bar.close()
-                    self._close()
+                if stopping and self.step < total:
+                    if self._writer:
+                        self._writer.close()
                     where = relative(self.folder)
                     where = quote(where) if os.name == "posix" else list2cmdline([where])
                     raise Stopped(f"stopped at step {self.step}; go on with --resume {where}")
         finally:
             self._bar.close()
-            for number, handler in previous.items():
-                with contextlib.suppress(ValueError):  # not the main thread: nothing was caught either
-                    signal.signal(number, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
-    def _catch(self, number: int) -> Any:
-        try:
-            return signal.signal(number, lambda *_: setattr(self, "_interrupted", True))
-        except ValueError:
-            return None
+    def _interrupt(self, *_: Any) -> None:
+        self._interrupted = True
 
     def _anybody_interrupted(self) -> bool:
         """All processes must stop at the same step."""
@@ -161,20 +170,13 @@ class Run:
             return self._interrupted
         return bool(self.fabric.strategy.reduce_boolean_decision(self._interrupted, all=False))  # type: ignore[attr-defined]
 
-    def _due(self, every: int) -> bool:
-        return self.step % every == 0 or self.step == self.config.max_steps or self._stopping
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal numbers for the whole batch, of which this process gets its share [shape[0] / world, ...]."""
+        return self.fabric.to_device(self.share(torch.randn(*shape, generator=self.latents)))
 
-    @property
-    def log_now(self) -> bool:
-        return self._due(self.config.log_every)
-
-    @property
-    def sample_now(self) -> bool:
-        return self._due(self.config.sample_every)
-
-    @property
-    def save_now(self) -> bool:
-        return self._due(self.config.save_every)
+    def share(self, whole: Tensor) -> Tensor:
+        """This process's part [N / world, ...] of what was drawn for the whole batch [N, ...]."""
+        return whole.chunk(self.fabric.world_size)[self.fabric.global_rank]
 
     @contextlib.contextmanager
     def without_side_effects(self) -> Iterator[None]:
@@ -189,8 +191,8 @@ class Run:
         norms = {f"gradients/{name}": gradient_norm(network) for name, network in self.networks.items()}
         scalars = {**scalars, **norms}
         found = torch.stack([torch.as_tensor(value, device=self.fabric.device).detach() for value in scalars.values()])
-        averaged_over_processes = torch.as_tensor(self.fabric.all_reduce(found.float(), reduce_op="mean"))
-        values = dict(zip(scalars, averaged_over_processes.tolist(), strict=True))
+        mean_over_processes = torch.as_tensor(self.fabric.all_reduce(found.float(), reduce_op="mean"))
+        values = dict(zip(scalars, mean_over_processes.tolist(), strict=True))
         for tag, value in values.items():
             if not math.isfinite(value):
                 last = self.folder / "last.ckpt"
@@ -257,20 +259,14 @@ class Run:
             elif name == self.fabric.device.type:
                 torch.get_device_module(self.fabric.device).set_rng_state(own)
 
-    def finish(self, network: nn.Module, settings: Mapping[str, Any]) -> Path:
-        """Write the weights that `generate.py` reads, the curves as numbers and as a picture; say where they are."""
-        if self.fabric.is_global_zero and self.config.max_steps > 0:
-            from common.notebook import plot_curves  # matplotlib takes a second to load: not before training
 
-            write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
-            plot_curves(self.history).savefig(self.folder / "curves.png", dpi=80)
-            settings = {"chapter": self.chapter, "step": self.step, **settings}
-            save_weights(self.folder / "weights.safetensors", network, settings)
-            minutes = (time.perf_counter() - self._started) / 60
-            print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
-        self._close()
-        return self.folder
-
-    def _close(self) -> None:
-        if self._writer:
-            self._writer.close()
+def _new_folder(folder: Path) -> Path:
+    """Create `folder`, or the same name with -2, -3, …, so that runs that begin in the same second have one each."""
+    name, number = folder.name, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = folder.with_name(f"{name}-{number}")

@@ -349,6 +349,8 @@ def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Pat
 
 def test_labels_of_fakes_are_as_frequent_as_in_the_data_and_shared_by_the_processes(train: ModuleType) -> None:
     class FakeRun:
+        share = train.Run.share
+
         def __init__(self, rank: int, world: int) -> None:
             self.latents = torch.Generator().manual_seed(0)
             self.fabric = type(
@@ -374,11 +376,11 @@ def test_shuffled_labels_keep_their_numbers_and_lose_their_pictures(train: Modul
     [
         (["--size", 30], "--size must be 4, 5, 6 or 7 times a power of two"),
         (["--batch-size", 1], "--batch-size must be at least 2"),
-        (["--width", 0], "--width must be at least 1"),
-        (["--n-discriminator", 0], "--n-discriminator must be at least 1"),
-        (["--lambda-class", -1], "--lambda-class must not be negative"),
-        (["--beta1", 1.0], "--beta1 must be at least 0 and below 1"),
-        (["--lr-g", 0], "learning rates must be above 0"),
+        (["--width", 0], "--width must be above 0"),
+        (["--n-discriminator", 0], "--n-discriminator must be above 0"),
+        (["--lambda-class", -1], "--lambda-class must be at least 0"),
+        (["--beta1", 1.0], "--beta1 must be below 1"),
+        (["--lr-g", 0], "--lr-g must be above 0"),
     ],
 )
 def test_wrong_settings_get_one_line(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:
@@ -542,7 +544,7 @@ def test_labels_are_found_by_name_and_number(generate: ModuleType) -> None:
     [
         (["--label", 12], "--label: there is no class '12'; the classes are 0, 1, 2"),
         (["--truncation", 0], "--truncation must be at least 0.05"),
-        (["--num", 0], "--num must be at least 1"),
+        (["--num", 0], "--num must be above 0"),
         (["--score", "--label", 3], "leave --label away"),
         (["--score", "--num", 10], "--num must be at least 1,000"),
         (["--weights", "/no/such.safetensors"], "there are no weights"),
@@ -629,6 +631,6 @@ def test_line_runs_as_a_script(script: Script, tmp_path: Path) -> None:
     assert code == 0 and "other class's side" in printed
     assert Image.open(tmp_path / "auxiliary.png").size == (400, 240)
     code, _, errors = script(f"{FOLDER}/line.py", "--steps", 0)
-    assert code == 2 and "--steps must be at least 1" in errors
+    assert code == 2 and "--steps must be above 0" in errors
     code, _, errors = script(f"{FOLDER}/line.py", "--lr", -1)
     assert code == 2 and "--lr must be above 0" in errors

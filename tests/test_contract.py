@@ -22,9 +22,9 @@ SECTIONS = [
     "What goes wrong", "Exercises", "References",
 ]  # fmt: skip
 # Lines of code files at most; CONTRIBUTING.md says why they are what they are.
-LARGE = {"model.py": 350, "train.py": 320, "generate.py": 220}
-BUDGETS = {"01": {"model.py": 110, "train.py": 215, "generate.py": 125}, "07": LARGE, "08": LARGE}
-DEFAULT_BUDGET = {"model.py": 210, "train.py": 260, "generate.py": 185}
+LARGE = {"model.py": 350, "train.py": 300, "generate.py": 220}
+BUDGETS = {"01": {"model.py": 110, "train.py": 170, "generate.py": 125}, "07": LARGE, "08": LARGE}
+DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 185}
 COMMON_BUDGET = 2390
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
@@ -70,6 +70,19 @@ def test_chapters_stand_alone(chapter: str) -> None:
         assert not {name.split(".")[0] for name in imports(path)} & (neighbours | {"tests"})
         inserted = [line for line in path.read_text().splitlines() if "sys.path" in line]
         assert all("parents[1]" in line for line in inserted), "only the repository root is put on the path"
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "common/command_line.py", *ROOT.glob("[0-9][0-9]_*/*.py")], ids=lambda p: p.name
+)
+def test_every_flag_is_one_line_with_its_help_behind_it(path: Path) -> None:
+    """A comment on a line of its own is no help text, and a number alone in parentheses has pushed its comment there."""
+    lines = path.read_text().splitlines()
+    for kind in ast.parse("\n".join(lines)).body:
+        if isinstance(kind, ast.ClassDef) and kind.name in ("Config", "Settings", "Flags"):
+            for field in (node for node in kind.body if isinstance(node, ast.AnnAssign)):
+                behind = lines[field.lineno - 1][field.end_col_offset :] if field.lineno == field.end_lineno else ""
+                assert behind.startswith("  # "), f"{path.name}: {ast.unparse(field)}"
 
 
 def test_common_defines_no_layer() -> None:

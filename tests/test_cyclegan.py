@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from common import UserError
 from common.data import Pictures
 from common.images import to_float, to_uint8
+from common.run import Stopped
 from tests.conftest import same
 
 Chapter = Callable[[str, str], ModuleType]
@@ -242,8 +243,8 @@ def test_the_pool_goes_on_from_its_state(model: ModuleType) -> None:
 
 
 def test_nothing_flows_back_from_the_discriminators_pictures(train: ModuleType, model: ModuleType) -> None:
-    fabric = SimpleNamespace(all_gather=lambda x: x, world_size=1, global_rank=0)
-    run = SimpleNamespace(fabric=fabric, latents=torch.Generator().manual_seed(0))
+    fabric = SimpleNamespace(all_gather=lambda x: x)
+    run = SimpleNamespace(fabric=fabric, latents=torch.Generator().manual_seed(0), share=lambda whole: whole)
     fake = torch.randn(4, 3, 8, 8, requires_grad=True)
     for size in (0, 2):
         assert not train.from_pool(run, model.ImagePool(size), 2 * fake).requires_grad
@@ -368,7 +369,7 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(
 
     with monkeypatch.context() as patch:
         patch.setattr(train.Run, "log", interrupted)
-        with pytest.raises(SystemExit):
+        with pytest.raises(Stopped):
             train.train(train.Config(**settings, out=str(tmp_path / "parts")))
     assert torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)["step"] == 4
     parts = train.train(train.Config(**settings, out=str(tmp_path / "parts"), resume=str(tmp_path / "parts")))
@@ -378,7 +379,7 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(
         assert same(first[part], second[part]), part
     assert len(first["pool_a"]["pictures"]) == 3
     assert same(first["opt_d"]["state"][0], second["opt_d"]["state"][0])
-    assert first["schedule_0"] == second["schedule_0"] and torch.equal(first["latents"], second["latents"])
+    assert first["decay_g"] == second["decay_g"] and torch.equal(first["latents"], second["latents"])
     assert same(load_file(whole / "weights.safetensors"), load_file(parts / "weights.safetensors"))
 
 
@@ -435,10 +436,8 @@ def test_no_index_ties_the_two_kinds(train: ModuleType, tmp_path: Path, monkeypa
 
 def test_jitter_and_mirror_treat_each_picture_on_its_own(train: ModuleType) -> None:
     def run(**settings: object) -> Any:
-        fabric = SimpleNamespace(world_size=1, global_rank=0)
-        return SimpleNamespace(
-            config=train.Config(**TINY | settings), fabric=fabric, latents=torch.Generator().manual_seed(0)
-        )
+        config, latents = train.Config(**TINY | settings), torch.Generator().manual_seed(0)
+        return SimpleNamespace(config=config, latents=latents, share=lambda whole: whole)
 
     ramp = torch.linspace(-1, 1, 16).expand(200, 3, 16, 16).contiguous()
     assert train.augmented(run(), ramp, 200) is ramp
@@ -458,20 +457,20 @@ def test_jitter_and_mirror_treat_each_picture_on_its_own(train: ModuleType) -> N
     [
         (["--size", 18], "--size must be divisible by 4 and lie from 16"),
         (["--size", 16, "--patch", 70], "--size must be divisible by 4 and lie from 32"),
-        (["--batch-size", 0], "--batch-size must be at least 1"),
-        (["--width", 0], "--width must be at least 1"),
-        (["--blocks", -1], "--blocks must not be negative"),
-        (["--lambda-cycle", -1], "--lambda-cycle must not be negative"),
-        (["--lambda-identity", "nan"], "--lambda-identity must not be negative"),
-        (["--pool-size", -5], "--pool-size must not be negative"),
-        (["--beta1", 1.0], "--beta1 must be at least 0 and below 1"),
-        (["--decay-from", 1.5], "--decay-from must lie between 0 and 1"),
+        (["--batch-size", 0], "--batch-size must be above 0"),
+        (["--width", 0], "--width must be above 0"),
+        (["--blocks", -1], "--blocks must be at least 0"),
+        (["--lambda-cycle", -1], "--lambda-cycle must be at least 0"),
+        (["--lambda-identity", "nan"], "--lambda-identity must be a finite number, not nan"),
+        (["--pool-size", -5], "--pool-size must be at least 0"),
+        (["--beta1", 1.0], "--beta1 must be below 1"),
+        (["--decay-from", 1.5], "--decay-from must be at most 1"),
         (
             ["--data", "edges2shoes"],
             "edges2shoes is a set of pairs: that is chapter 05's; Known: satellite-map, horse2zebra",
         ),
         (["--lr", 0], "--lr must be above 0"),
-        (["--max-steps", -1], "--max-steps must not be negative"),
+        (["--max-steps", -1], "--max-steps must be at least 0"),
         (["--patch", 71], "patch"),
     ],
 )
@@ -621,7 +620,7 @@ def test_generate_explains_wrong_input(script: Script, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.png").write_text("no picture")
     for arguments, expected in (
-        (["--num", 0], "--num must be at least 1"),
+        (["--num", 0], "--num must be above 0"),
         (["/no/such.png"], "there is no picture or folder /no/such.png"),
         ([tmp_path / "empty"], "there are no pictures in the folder"),
         ([tmp_path / "notes.png"], "cannot read the picture"),

@@ -363,11 +363,11 @@ def test_own_pictures_in_a_folder_are_64_by_default(script: Script, tmp_path: Pa
     [
         (["--size", 100], "--size must be 4, 5, 6 or 7 times a power of two"),
         (["--attention", 20], "--attention must be one of [14]"),
-        (["--label-smoothing", 0.1], "--label-smoothing has no meaning for --loss hinge"),
-        (["--width-g", 0], "--width-g must be at least 1"),
-        (["--instance-noise", -1], "--instance-noise must not be negative"),
+        (["--label-smoothing", 0.1], "--label-smoothing: --loss hinge has no targets"),
+        (["--width-g", 0], "--width-g must be above 0"),
+        (["--instance-noise", -1], "--instance-noise must be at least 0"),
         (["--batch-size", 1], "--batch-size must be at least 2"),
-        (["--beta1", 1.0], "--beta1 must be at least 0 and below 1"),
+        (["--beta1", 1.0], "--beta1 must be below 1"),
         (["--data", "avatar"], "did you mean avatars?"),
     ],
 )
