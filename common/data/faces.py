@@ -1,6 +1,6 @@
 """Cartoon faces with known attributes, drawn from the vector art of DiceBear at any size, and kept for the next time.
 
-    faces = data.load("avatars")                         # 10,000 pictures at 64×64; half a minute the first time
+    faces = load("avatars")                              # 10,000 pictures at 64×64; half a minute the first time
     faces.classes[:3], faces.labels.shape                # ("glasses", "beard", "hat"), [10000, 21]
 
 A face is decided by the name of its split and its number, so "train" and "test" share no face, and the same face exists
@@ -13,19 +13,23 @@ Art: "Avataaars" by Pablo Stanley (free for personal and commercial use), "Open 
 import io
 import json
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from functools import cache, partial
 from importlib.resources import files
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as resizing
 from tqdm import tqdm
 
+from common.checkpoint import load_arrays, save_arrays, write_atomically
+from common.data.pictures import LazyPictures, Pictures, data_root, without_main
+
 NUMBER = 10_000  # faces of a split
+SIZE = 64  # pixels per side, unless --size says otherwise
 TOGETHER = (4, 8, 16, 32)  # sizes drawn at once: networks that grow want them all, and the art takes longer than each
 STYLES = {"avatars": "avataaars", "open-peeps": "open-peeps", "toon-head": "toon-head"}
 BACKGROUNDS = ["b6e3f4", "d1d4f9", "ffd5dc", "ffdfbf", "c0aede", "c8e6c9"]
@@ -92,27 +96,35 @@ def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndar
     return [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in pngs], attributes
 
 
-def draw(name: str, size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All faces of a split: uint8 [N, 3, size, size] and attributes int64 [N, A]; from `folder` if drawn before, and whole."""
-    kept_file = folder / f"{name}-{split}-{size}.npz"
-    with suppress(OSError, EOFError, ValueError, KeyError, BadZipFile), np.load(kept_file) as kept:
-        return kept["images"], kept["labels"]  # plain arrays only: numpy refuses pickled objects
-    from common.checkpoint import write_atomically  # brings torch along, which a notebook's helpers do without
+def _face(name: str, seed: str, size: int, channels: int) -> Tensor:
+    """One face: uint8 [channels, size, size]."""
+    picture = torch.from_numpy(draw_one(seed, name, (size,))[0][0].transpose(2, 0, 1))
+    return picture if channels == 3 else resizing.rgb_to_grayscale(picture)
 
-    write_atomically(folder / f".{name}-{split}-{size}", b"", "GAN_DATA").unlink(missing_ok=True)  # before the work
+
+def load_faces(name: str, split: str, size: int | None) -> Pictures:
+    """The faces of a split: all at once, or drawn when indexed if they would fill the memory."""
+    size = size or SIZE
+    lazy = LazyPictures(partial(_face, name), tuple(f"{split}-{number}" for number in range(NUMBER)), size, 3)
+    images, labels = _drawn(name, size if lazy.fits else SIZE, split)  # the attributes are the same at every size
+    return Pictures(name, images if lazy.fits else lazy, labels, attribute_names(name))
+
+
+def _drawn(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
+    """Faces uint8 [N, 3, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones."""
     sizes = TOGETHER if size in TOGETHER else (size,)
+    kept = {n: data_root() / "avatars" / f"{name}-{split}-{n}.npz" for n in sizes}
+    if found := load_arrays(kept[size], "images", "labels"):
+        return found
+    probe = kept[size].with_name(f".{name}-{split}-{size}")
+    write_atomically(probe, b"", "GAN_DATA").unlink(missing_ok=True)  # a folder that refuses says so before the work
     seeds = [f"{split}-{number}" for number in range(NUMBER)]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # spawn: torch has threads of its own
-        work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=250)
-        pixels = ", ".join(map(str, sizes))
-        faces = list(tqdm(work, f"drawing {name} of {pixels} pixels, once", NUMBER, leave=False, disable=None))
+        with without_main():
+            work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=250)
+        what = f"drawing {name} of {', '.join(map(str, sizes))} pixels, once"
+        faces = list(tqdm(work, what, NUMBER, leave=False, disable=None))
     labels = np.array([attributes for _, attributes in faces], np.int64)
-    drawn = {
-        n: np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
-        for n, pictures in zip(sizes, zip(*(pictures for pictures, _ in faces)))
-    }
-    for n, images in drawn.items():
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, images=images, labels=labels)
-        write_atomically(folder / f"{name}-{split}-{n}.npz", buffer.getvalue(), "GAN_DATA")
-    return drawn[size], labels
+    for n, pictures in zip(sizes, zip(*(pictures for pictures, _ in faces))):
+        save_arrays(kept[n], "GAN_DATA", images=np.stack(pictures).transpose(0, 3, 1, 2), labels=labels)
+    return load_arrays(kept[size], "images", "labels")
