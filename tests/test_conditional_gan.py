@@ -4,9 +4,8 @@ import itertools
 import json
 import math
 import shutil
-import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -32,16 +31,6 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 SMALL = ["--width", 4, "--batch-size", 8, "--log-every", 1, "--accelerator", "cpu", "--precision", "32-true"]
 CONDITIONS = ["embedding", "auxiliary", "projection"]
-
-
-@pytest.fixture(autouse=True)
-def own_files() -> Iterator[None]:
-    """The chapter's further files are imported afresh in each test, as conftest does for model.py and the others."""
-    for name in ("line", "scores"):
-        sys.modules.pop(name, None)
-    yield
-    for name in ("line", "scores"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import itertools
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,14 +27,6 @@ TINY: dict[str, Any] = {
     "width_g": 4, "width_d": 4, "batch_size": 8, "n_critic": 2, "log_every": 5, "sample_every": 50, "save_every": 50,
     "accelerator": "cpu",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """Forget this chapter's own modules, whose imports belong to the freshly loaded ones."""
-    yield
-    for name in ("gaussians", "transport"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture
