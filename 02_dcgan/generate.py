@@ -25,6 +25,7 @@ from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import load
 from common.devices import one_device
+from common.scores import beside_nearest, embed, judge, yardstick
 from model import Generator
 
 CHAPTER = "02_dcgan"
@@ -96,10 +97,7 @@ def add_attribute(
     Returns faces [16, C, H, W], eight without the attribute and the same eight pushed, and the shares of 1,000 new faces that
     have it before and after.
     """
-    from common import scores as metrics
-    from common.scores.classifier import embed
-
-    stick = metrics.yardstick("avatars")
+    stick = yardstick("avatars")
     names = list(load("avatars").classes)
     two_valued = [known for known in stick.names if known in names]
     require(name in two_valued, f"--attribute must be one of {', '.join(two_valued)}, not {name!r}")
@@ -154,14 +152,10 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.scores import beside_nearest
-
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common.scores import judge
-
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))

@@ -22,6 +22,7 @@ from common import images, relative
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
+from common.scores import beside_nearest, judge
 from model import Generator
 
 CHAPTER = "03_wgan_gp"
@@ -92,14 +93,10 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.scores import beside_nearest
-
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16]), scale=2), config.out / "neighbours.png"))
 
     if scoring:
-        from common.scores import judge
-
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))

@@ -25,6 +25,7 @@ from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
+from common.scores import beside_nearest, judge
 from model import Generator
 from scores import class_report
 
@@ -120,15 +121,11 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.scores import beside_nearest
-
         samples = draw(latents(16), torch.arange(16) % classes if config.label is None else labels[:1].repeat(16))
         both = beside_nearest(samples, trained_on)
         written.append(images.save_picture(images.grid(both, 16, scale=2), config.out / "neighbours.png"))
 
     if scoring:
-        from common.scores import judge
-
         labels = torch.arange(5000 if config.num is None else config.num) % classes
         pictures = draw(latents(len(labels)), labels).cpu()
         text, numbers = judge(pictures, trained_on, config.inception)

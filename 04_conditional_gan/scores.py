@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import require
-from common import scores as metrics
+from common.scores import embed, yardstick
 
 
 def asked_for(logits: Tensor, labels: Tensor, classes: int) -> list[float]:
@@ -42,8 +42,8 @@ def variety(features: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor)
 
 def class_report(pictures: Tensor, labels: Tensor, data_name: str) -> tuple[str, dict[str, object]]:
     """How obedient and how varied uint8 pictures [N, 1, 28, 28] are, as text and numbers."""
-    stick = metrics.yardstick(data_name)
-    features, logits = metrics.embed(stick.network, pictures)
+    stick = yardstick(data_name)
+    features, logits = embed(stick.network, pictures)
     own, real = len(labels.unique()), logits.shape[1]
     require(own == real, f"--score: the generator has {own} classes, the pictures of {data_name} have {real}")
     seen = stick.network.head(stick.sample).argmax(1)  # the reference's classes, as the same network names them

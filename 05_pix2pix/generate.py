@@ -26,8 +26,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
-from common.data import open_picture, own_pictures
-from common.data.pairs import load_pairs
+from common.data import load_pairs, open_picture, own_pictures
 from common.devices import one_device
 from common.images import to_float
 from model import Generator
@@ -72,7 +71,7 @@ def read_own(path: Path, size: int, whole: bool) -> tuple[Tensor, str]:
     The generator halves a picture log2(size) times, so both sides have to be multiples of `size`. That is the middle square at
     the size of the training, or with `whole` the nearest multiples for the picture as it is.
     """
-    picture = open_picture(path, str(path))
+    picture = open_picture(path)
     width, height = picture.size
     if whole:
         wide, high = (max(size, round(side / size) * size) for side in (width, height))

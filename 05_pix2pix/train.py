@@ -26,7 +26,7 @@ from torch import Tensor
 
 from common import require
 from common.command_line import Fraction, Settings, Share, command_line
-from common.data.pairs import NoTestPairs, Pairs, load_pairs, pair_batches
+from common.data import NoTestPairs, Pairs, load_pairs, pair_batches
 from common.devices import make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
@@ -145,7 +145,7 @@ def examples(config: Config, data: Pairs, n: int = 8) -> tuple[Tensor, Tensor]:
     """Pairs to look at while training, spread over the test split, or over the training pairs where there is none."""
     with contextlib.suppress(NoTestPairs):  # a folder of your own may have no test/
         data = load_pairs(config.data, config.size, "test")
-    return data.__getitems__(torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist())
+    return data[torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist()]
 
 
 def train(config: Config) -> Path:

@@ -25,10 +25,10 @@ from torch import Tensor
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
-from common.data import own_pictures, read_picture
-from common.data.pairs import load_unpaired
+from common.data import load_unpaired, own_pictures, read_picture
 from common.devices import one_device
 from model import Generator, check_size
+from scores import report
 
 CHAPTER = "06_cyclegan"
 HERE = Path(__file__).resolve().parent
@@ -77,7 +77,7 @@ def fade(first: Tensor, second: Tensor, steps: int = 6, hold: int = 5) -> list[T
 
 def read_own(path: Path, size: int, channels: int) -> tuple[Tensor, str]:
     """A picture of any size and format as float [1, C, size, size], and what was done to its size. Raises `UserError`."""
-    pixels = read_picture(path, str(path), size, channels)
+    pixels = read_picture(path, size, channels)
     with Image.open(path) as opened:
         width, height = ImageOps.exif_transpose(opened).size
     side = min(width, height)
@@ -127,8 +127,6 @@ def main(config: Config) -> None:
             written.append(images.save_gif(frames, config.out / "interpolation.gif", 0.1))
 
     if config.score:
-        from scores import report  # torchmetrics takes a second to load
-
         text, numbers = report(to_b.cpu(), to_a.cpu(), config.data or str(settings["data"]), int(settings["size"]))
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from common import require
-from common.data.pairs import load_unpaired
+from common.data import load_unpaired
 from common.images import to_float
 from common.scores import distances
 from model import Generator

@@ -25,8 +25,7 @@ from torch import Tensor, nn
 
 from common import require
 from common.command_line import Fraction, Settings, Share, command_line
-from common.data import Pictures, batches
-from common.data.pairs import load_unpaired
+from common.data import Pictures, batches, load_unpaired
 from common.devices import make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run

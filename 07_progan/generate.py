@@ -27,6 +27,7 @@ from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import load
 from common.devices import one_device
+from common.scores import beside_nearest, embed, held_out, judge, yardstick
 from model import Generator, pixel_norm, resolutions
 
 CHAPTER = "07_progan"
@@ -102,10 +103,7 @@ def straight(first: Tensor, second: Tensor, steps: int) -> Tensor:
 
 def attributes(draw: Drawing, latents: Tensor) -> tuple[Tensor, list[str]]:
     """The attributes of the faces at latents [..., D], as the frozen classifier sees them: int64 [..., A], and their names."""
-    from common import scores as metrics
-    from common.scores.classifier import embed
-
-    network = metrics.yardstick("avatars").network
+    network = yardstick("avatars").network
     suits = draw.resolution == network.size and draw.generator.picture_channels == 3
     require(suits, f"attributes are told from faces of {network.size} pixels in colour")
     _, logits = embed(network, images.to_uint8(draw(latents.flatten(0, -2))).cpu())
@@ -171,14 +169,10 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        from common.scores import beside_nearest
-
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common.scores import held_out, judge
-
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         try:  # of the digits that come with the course none are held out, without a download

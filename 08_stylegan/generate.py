@@ -28,10 +28,12 @@ from common import images, relative, require
 from common.checkpoint import write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
+from common.scores import beside_nearest, judge, yardstick
 from model import mixed, resolutions
 from painter import CHAPTER, GROUPS, HERE, Painter, load_painter, slerp, swapped
 
 PSIS = (1.0, 0.7, 0.5, 0.3, 0.0, -0.5)
+from scores import path_length, swap_table, table_text
 
 
 @dataclass
@@ -135,14 +137,9 @@ def main(config: Config) -> None:
         written.append(images.save_gif(frames, config.out / "interpolation.gif", seconds_per_frame=0.09))
 
     if config.swap_table:
-        from scores import swap_table, table_text
-
         print(table_text(swap_table(painter, config.num or 1000, config.seed)))
 
     if config.path_length:
-        from common.scores import yardstick
-        from scores import path_length
-
         for space in ("z", "w"):
             length = path_length(painter, space, config.num or 1000, config.seed)
             print(
@@ -150,14 +147,10 @@ def main(config: Config) -> None:
             )
 
     if config.neighbours:
-        from common.scores import beside_nearest
-
         both = beside_nearest(fake[:16], trained_on)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
 
     if scoring:
-        from common.scores import judge
-
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))

@@ -10,15 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import images
-from common import scores as metrics
 from common.data import load
-from common.scores.classifier import embed
+from common.scores import embed, yardstick
 from painter import GROUPS, Painter, slerp, swapped
 
 
 def attributes(pictures: Tensor) -> Tensor:
     """What the frozen classifier of the faces sees: pictures [N, 3, H, W] -> the value of each attribute, int64 [N, A]."""
-    network = metrics.yardstick("avatars").network
+    network = yardstick("avatars").network
     seen = F.interpolate(pictures.cpu(), size=network.size, mode="bilinear", antialias=True)
     return network.values(embed(network, images.to_uint8(seen))[1])
 
@@ -44,7 +43,7 @@ def table_text(table: dict[str, Tensor]) -> str:
     for i, attribute in enumerate(load("avatars").classes):
         lines.append(f"{attribute:<24}" + "".join(f"{shares[i].item():9.1%}" for shares in table.values()))
     mean = "".join(f"{shares.mean().item():9.1%}" for shares in table.values())
-    return "\n".join([*lines, f"{'mean':<24}{mean}", f"classifier {metrics.yardstick('avatars').network_id}"])
+    return "\n".join([*lines, f"{'mean':<24}{mean}", f"classifier {yardstick('avatars').network_id}"])
 
 
 def path_length(painter: Painter, space: str, number: int = 1000, seed: int = 0, epsilon: float = 1e-4) -> float:
@@ -54,7 +53,7 @@ def path_length(painter: Painter, space: str, number: int = 1000, seed: int = 0,
     """
     first, second = painter.latents(2 * number, seed).chunk(2)
     t = torch.rand(number, 1, generator=torch.Generator().manual_seed(seed)).to(first.device)
-    network = metrics.yardstick("avatars").network
+    network = yardstick("avatars").network
 
     ends = painter.w(first), painter.w(second)
 

@@ -1,11 +1,13 @@
 """The thin helpers that all chapters share: what you may skip and still explain the paper.
 
-Data (`data`), run folders and the command line (`run`), checkpoints (`checkpoint`), pictures (`images`), scores
-(`metrics`) and notebook helpers (`notebook`). No layer, loss or training loop of a GAN is in here.
+`README.md` has the rooms, and every name that a chapter uses. No layer, loss or training loop of a GAN is in here.
 """
 
+import importlib
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 
 class UserError(Exception):
@@ -26,3 +28,30 @@ def relative(path: Path) -> str:
         return os.path.relpath(path)
     except ValueError:
         return str(path)
+
+
+def load_chapter(chapter: str, name: str) -> ModuleType:
+    """A file of a chapter, `load_chapter("02_dcgan", "generate")`, whatever other chapters were loaded before.
+
+    All chapters have a model.py, and import it by that name. Here each gets a name of its own, `02_dcgan.model`.
+    """
+    folder = Path(__file__).parents[1] / chapter
+    own = {file.stem for file in folder.glob("*.py")}
+    require(name in own, f"there is no {chapter}/{name}.py")
+    others = {file: sys.modules.pop(file) for file in own & sys.modules.keys()}
+    sys.modules.update({file: sys.modules[f"{chapter}.{file}"] for file in own if f"{chapter}.{file}" in sys.modules})
+    sys.path.insert(0, str(folder))
+    try:
+        importlib.import_module(name)
+    finally:
+        sys.path.remove(str(folder))
+        loaded = {file: sys.modules.pop(file) for file in own & sys.modules.keys()}
+        sys.modules.update(others)
+    for file, module in loaded.items():
+        for thing in vars(module).values():
+            if (
+                getattr(thing, "__module__", None) == file
+            ):  # a class or function of this file, which now has another name
+                thing.__module__ = f"{chapter}.{file}"
+        sys.modules[f"{chapter}.{file}"] = module
+    return loaded[name]

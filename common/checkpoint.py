@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -39,6 +40,20 @@ def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
             f"cannot write {path}: {error.strerror or error}; free some space there or choose another folder with {remedy}"
         ) from error
     return path
+
+
+def save_arrays(path: Path, remedy: str, **arrays: np.ndarray) -> Path:
+    """Write arrays that took long to make, for `load_arrays`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return write_atomically(path, buffer.getvalue(), remedy)
+
+
+def load_arrays(path: Path, *names: str) -> Any:
+    """The named arrays of a file as tensors; None if it is not there, or not whole. numpy refuses pickled objects."""
+    with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as kept:
+        return tuple(torch.from_numpy(kept[name]) for name in names)
+    return None
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> Path:

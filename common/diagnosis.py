@@ -22,6 +22,8 @@ from torchvision.transforms.v2 import functional as resizing
 
 from common import UserError, require
 from common.checkpoint import load_weights
+from common.scores import embed, yardstick
+from common.scores.tables import kernel_distance
 
 SHORT = 20  # points of a curve below which nothing is said
 WON = 0.95  # share of right answers from which a discriminator has won; the runs that went well stay below 0.9
@@ -68,14 +70,11 @@ def gradients_say(history: Mapping[str, Sequence[float]]) -> str:
         early, late = median(norms[:fifth]), median(norms[-fifth:])
         if not tag.startswith("gradients/") or early == 0:  # 0: a network that this run does not train
             continue
+        whose, change = f"The gradients of the {tag[10:]}", f"from {early:.2g} to {late:.2g}"
         if late > FACTOR * early:
-            found.append(
-                f"The gradients of the {tag[10:]} grew from {early:.2g} to {late:.2g}: try lower learning rates."
-            )
+            found.append(f"{whose} grew {change}: try lower learning rates.")
         if late < early / FACTOR:
-            found.append(
-                f"The gradients of the {tag[10:]} faded from {early:.2g} to {late:.2g}: it hardly learns any more; look at the other network."
-            )
+            found.append(f"{whose} faded {change}: it hardly learns any more; look at the other network.")
     return " ".join(found)
 
 
@@ -107,14 +106,10 @@ def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> st
         return ""
     before, now = mean(scores[-2 * quarter : -quarter]), mean(scores[-quarter:])
     if now < real:
-        return (
-            "A look at so few samples cannot tell them from real pictures any more: measure with generate.py --score."
-        )
+        return "So few samples cannot be told from real pictures any more: measure with generate.py --score."
     best = min(range(len(scores)), key=scores.__getitem__)
     if now > before * (1 + BETTER) and now > 1.5 * scores[best]:
-        return (
-            f"The score was best at step {steps[best]:,} and got worse since: stop there, or lower the learning rates."
-        )
+        return f"The score was best at step {steps[best]:,} and got worse since: stop there, or lower the rates."
     if now < before * (1 - BETTER):
         return f"The score still falls, by {1 - now / before:.0%} over the last quarter: a longer run (--resume with a larger --max-steps) will be better."
     return "The score stands still: more steps alone will change little."
@@ -134,17 +129,12 @@ def sample_grids(folder: Path, size: int) -> tuple[list[int], list[Tensor]]:
 
 def look_at_samples(folder: Path) -> list[str]:
     """What the sample grids say, for data that have a classifier; nothing for all others."""
-    from torch_fidelity.metric_kid import kid_features_to_metric
-
-    from common import scores as metrics
-    from common.scores.classifier import embed
-
     _, settings = load_weights(folder / "weights.safetensors", None)
     try:
-        stick = metrics.yardstick(str(settings["data"]))
+        stick = yardstick(str(settings["data"]))
     except UserError:
         return []
-    size = settings["shape"][-1] if "shape" in settings else settings["size"]
+    size, seen = settings["shape"][-1] if "shape" in settings else settings["size"], stick.network.size
     steps, grids = sample_grids(folder, size)
     if not grids:
         return []
@@ -152,16 +142,12 @@ def look_at_samples(folder: Path) -> list[str]:
     real = resizing.resize(stick.held_out[:1000], [size, size], antialias=True)
 
     def kcd(pictures: Tensor) -> float:
-        features, _ = embed(stick.network, resizing.resize(pictures, [stick.network.size] * 2, antialias=True))
-        subsets = {"kid_subsets": metrics.KCD_SUBSETS, "kid_subset_size": len(pictures)}
-        found = kid_features_to_metric(features, stick.sample, verbose=False, **subsets)
-        return max(0.0, found["kernel_inception_distance_mean"])
+        features, _ = embed(stick.network, resizing.resize(pictures, [seen, seen], antialias=True))
+        return max(0.0, kernel_distance(features, stick.sample, len(pictures))[0])
 
     chance = max(kcd(part) for part in real.split(len(grids[0]))[:12])
-    return [
-        samples_say(steps, [spread(tiles) for tiles in grids], spread(real)),
-        score_says(steps, [kcd(tiles) for tiles in grids], chance),
-    ]
+    spreads, scores = [spread(tiles) for tiles in grids], [kcd(tiles) for tiles in grids]
+    return [samples_say(steps, spreads, spread(real)), score_says(steps, scores, chance)]
 
 
 def diagnose(folder: Path) -> list[str]:
@@ -169,10 +155,9 @@ def diagnose(folder: Path) -> list[str]:
     files = [folder / name for name in ("metrics.json", "config.json", "weights.safetensors")]
     require(all(file.is_file() for file in files), f"{folder} holds no finished run: it has no {files[0].name}")
     history, config = (json.loads(file.read_text()) for file in files[:2])
-    if len(history["step"]) < SHORT:
-        return [
-            f"Too short to say how it goes: {len(history['step'])} points of the curves, at least {SHORT} are needed."
-        ]
+    points = len(history["step"])
+    if points < SHORT:
+        return [f"Too short to say how it goes: {points} points of the curves, at least {SHORT} are needed."]
     sentences = [discriminator_says(history, config), gradients_say(history), *look_at_samples(folder)]
     return [sentence for sentence in sentences if sentence]
 

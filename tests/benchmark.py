@@ -200,7 +200,7 @@ def plain_conditional_gan(steps: int) -> Iterator[int]:
 
 def plain_cyclegan(steps: int) -> Iterator[int]:
     """Chapter 06 as one writes it first: one picture at a time, each translation a pass of its own, no network frozen."""
-    from common.data.pairs import load_unpaired
+    from common.data import load_unpaired
     from model import Discriminator, Generator, ImagePool
     from train import LAYERS
     from train import Config as Settings
@@ -251,7 +251,7 @@ def plain_cyclegan(steps: int) -> Iterator[int]:
 
 def plain_pix2pix(steps: int) -> Iterator[int]:
     """Chapter 05 as one writes it first; yields after each step."""
-    from common.data.pairs import load_pairs
+    from common.data import load_pairs
     from model import Discriminator, Generator
     from train import Config as Settings
 

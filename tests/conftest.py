@@ -1,6 +1,5 @@
 """Shared fixtures: a chapter's modules, and a chapter's scripts run as a learner runs them."""
 
-import importlib
 import multiprocessing
 import os
 import runpy
@@ -28,26 +27,25 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted(path.name for path in ROOT.glob("[0-9][0-9]_*") if (path / "train.py").exists())
-NEIGHBOURS = (
-    "model", "train", "generate", "ring", "gaussians", "transport", "line", "scores", "swd", "painter",
-)  # fmt: skip
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from common import load_chapter
+
+
+def forget_chapters() -> None:
+    """Chapters' modules are imported anew next time."""
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").parent.name in CHAPTERS:
+            del sys.modules[name]
+
 
 @pytest.fixture
-def chapter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], ModuleType]]:
-    """chapter("01_basic_gan", "model"): that module of that chapter, freshly imported."""
-
-    def load(folder: str, module: str) -> ModuleType:
-        monkeypatch.syspath_prepend(str(ROOT / folder))
-        for name in NEIGHBOURS:
-            sys.modules.pop(name, None)
-        return importlib.import_module(module)
-
-    yield load
-    for name in NEIGHBOURS:
-        sys.modules.pop(name, None)
+def chapter() -> Iterator[Callable[[str, str], ModuleType]]:
+    """chapter("01_basic_gan", "model"): that module of that chapter, as no other test has changed it."""
+    forget_chapters()
+    yield load_chapter
+    forget_chapters()
 
 
 @pytest.fixture
@@ -55,8 +53,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     """script("01_basic_gan/train.py", "--max-steps", 2): exit code, output and errors of the real command line."""
 
     def run(path: str, *arguments: object) -> tuple[int, str, str]:
-        for name in NEIGHBOURS:
-            sys.modules.pop(name, None)
+        forget_chapters()
         monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
         monkeypatch.syspath_prepend(str((ROOT / path).parent))
         capsys.readouterr()

@@ -185,10 +185,10 @@ def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path
 
 def test_a_small_run_learns_digits_better_than_noise(train: ModuleType, tmp_path: Path) -> None:
     """Not a benchmark: after 300 small steps the pictures are nearer to digits than those of an untrained network."""
-    from common import scores as metrics
     from common.images import to_uint8
+    from common.scores import evaluate, yardstick
 
-    stick = metrics.yardstick("mnist-10k")
+    stick = yardstick("mnist-10k")
     distances = {}
     for steps in (1, 300):
         settings = TINY | {
@@ -202,7 +202,7 @@ def test_a_small_run_learns_digits_better_than_noise(train: ModuleType, tmp_path
         generator.load_state_dict(load_file(folder / "weights.safetensors"))
         with torch.no_grad():
             fake = generator.eval()(torch.randn(1000, 100))
-        distances[steps] = metrics.score(to_uint8(fake), stick).fcd
+        distances[steps] = evaluate(to_uint8(fake), stick).fcd
     assert distances[300] < 0.6 * distances[1]
 
 
@@ -310,14 +310,14 @@ def test_slerp_stays_on_the_sphere_at_even_speed(chapter: Chapter) -> None:
 
 def test_shipped_weights_draw_every_digit(chapter: Chapter) -> None:
     """The shipped generator keeps the promise of the README: FCD at most 3, ten digits, none over a fifth."""
-    from common import scores as metrics
     from common.images import to_uint8
+    from common.scores import evaluate, yardstick
 
     generate = chapter("01_basic_gan", "generate")
     generator, settings = generate.load_generator()
     with torch.no_grad():
         fake = generator(torch.randn(5000, 100, generator=torch.Generator().manual_seed(1)))
-    scores = metrics.score(to_uint8(fake), metrics.yardstick(settings["data"]))
+    scores = evaluate(to_uint8(fake), yardstick(settings["data"]))
     assert scores.fcd <= 3
     assert min(scores.class_shares) > 0.02
     assert max(scores.class_shares) <= 0.2

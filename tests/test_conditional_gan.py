@@ -4,9 +4,8 @@ import itertools
 import json
 import math
 import shutil
-import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -32,16 +31,6 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 SMALL = ["--width", 4, "--batch-size", 8, "--log-every", 1, "--accelerator", "cpu", "--precision", "32-true"]
 CONDITIONS = ["embedding", "auxiliary", "projection"]
-
-
-@pytest.fixture(autouse=True)
-def own_files() -> Iterator[None]:
-    """The chapter's further files are imported afresh in each test, as conftest does for model.py and the others."""
-    for name in ("line", "scores"):
-        sys.modules.pop(name, None)
-    yield
-    for name in ("line", "scores"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -573,8 +562,8 @@ def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
 
 def test_shipped_weights_draw_what_is_asked_for(chapter: Chapter) -> None:
     """The shipped generator keeps the promises of the README: asked-for class, variety inside it, FCD."""
-    from common import scores as metrics
     from common.images import to_uint8
+    from common.scores import evaluate, yardstick
 
     generate, scores = chapter(FOLDER, "generate"), chapter(FOLDER, "scores")
     generator, settings = generate.load_generator()
@@ -583,7 +572,7 @@ def test_shipped_weights_draw_what_is_asked_for(chapter: Chapter) -> None:
     z = torch.randn(5000, generator.latent_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         fake = to_uint8(torch.cat([generator(*part) for part in zip(z.split(500), labels.split(500))]))
-    assert metrics.score(fake, metrics.yardstick("mnist-10k")).fcd <= 2
+    assert evaluate(fake, yardstick("mnist-10k")).fcd <= 2
     _, numbers = scores.class_report(fake, labels, "mnist-10k")
     assert numbers["asked_for"] >= 0.97 and min(numbers["asked_for_by_class"]) >= 0.9
     assert 0.8 <= numbers["variety"] <= 1.1

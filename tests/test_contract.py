@@ -25,6 +25,7 @@ SECTIONS = [
 LARGE = {"model.py": 350, "train.py": 300, "generate.py": 220}
 BUDGETS = {"01": {"model.py": 110, "train.py": 170, "generate.py": 125}, "07": LARGE, "08": LARGE}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 185}
+COMMON = sorted(ROOT.glob("common/**/*.py"))
 COMMON_BUDGET = 2390
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
@@ -47,7 +48,7 @@ def test_line_budgets(chapter: str) -> None:
 
 
 def test_common_stays_thin() -> None:
-    assert sum(len(path.read_text().splitlines()) for path in ROOT.glob("common/*.py")) <= COMMON_BUDGET
+    assert sum(len(path.read_text().splitlines()) for path in COMMON) <= COMMON_BUDGET
 
 
 def imports(path: Path) -> set[str]:
@@ -87,16 +88,14 @@ def test_every_flag_is_one_line_with_its_help_behind_it(path: Path) -> None:
 
 def test_common_defines_no_layer() -> None:
     modules = {}
-    for path in ROOT.glob("common/*.py"):
+    for path in COMMON:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and any("Module" in ast.unparse(base) for base in node.bases):
                 modules[node.name] = path.name
     assert modules == {"Classifier": "classifier.py"}  # the frozen feature network of the scores
 
 
-@pytest.mark.parametrize(
-    "path", sorted([*ROOT.glob("common/*.py"), *ROOT.glob("[0-9][0-9]_*/*.py")]), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", sorted([*COMMON, *ROOT.glob("[0-9][0-9]_*/*.py")]), ids=lambda p: p.name)
 def test_importing_a_module_does_nothing(path: Path) -> None:
     """At the top of a file there are only definitions, imports, constants, and the path line."""
     for node in ast.parse(path.read_text()).body:
@@ -111,7 +110,7 @@ def test_importing_a_module_does_nothing(path: Path) -> None:
 
 
 def test_public_functions_are_documented_and_typed() -> None:
-    for path in [*ROOT.glob("common/*.py"), *ROOT.glob("[0-9][0-9]_*/*.py")]:
+    for path in [*COMMON, *ROOT.glob("[0-9][0-9]_*/*.py")]:
         for node in ast.parse(path.read_text()).body:
             if (
                 isinstance(node, ast.FunctionDef | ast.ClassDef)

@@ -398,16 +398,16 @@ def test_the_attribute_direction_is_found_where_it_is_known(chapter: Chapter) ->
 
 
 def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, script: Script, tmp_path: Path) -> None:
-    from common import scores as metrics
     from common.images import to_uint8
+    from common.scores import evaluate, yardstick
 
     generate = chapter("02_dcgan", "generate")
     generator, settings = generate.load_generator()
-    stick = metrics.yardstick("avatars")
+    stick = yardstick("avatars")
     z = torch.randn(2000, generator.latent_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         fake = torch.cat([generator(part) for part in z.split(500)])
-    scores = metrics.score(to_uint8(fake), stick)
+    scores = evaluate(to_uint8(fake), stick)
     assert settings["data"] == "avatars"
     assert scores.fcd <= 3.5  # real faces 0.5, blurred ones 7, an untrained generator 90 at this N
     assert scores.recall >= 0.3

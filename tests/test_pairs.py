@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from PIL import Image
 
 from common import UserError, data
-from common.data import pairs, satellite
+from common.data import pairs, pictures, satellite
 from tests.conftest import CHAPTERS
 
 CPU = Fabric(accelerator="cpu", devices=1)
@@ -75,7 +75,7 @@ def test_no_pixel_of_a_split_depends_on_pixels_of_the_other(monkeypatch: pytest.
     found = []
     for number, noise_in in enumerate((None, satellite.TEST_BAND)):
         world_with(noise_in)
-        found.append({s: satellite.tiles(32, s, tmp_path / str(number))[0] for s in ("train", "test")})
+        found.append({s: satellite.tiles(32, s, tmp_path / str(number))[0].numpy() for s in ("train", "test")})
     assert np.array_equal(found[0]["train"], found[1]["train"])
     assert not np.array_equal(found[0]["test"], found[1]["test"])
 
@@ -84,10 +84,10 @@ def test_satellite_map_has_the_promised_tiles() -> None:
     train, test = (pairs.load_pairs("satellite-map", split=split) for split in ("train", "test"))
     assert (len(train), len(test)) == (2347, 426) and (train.size, train.channels) == (64, 3)
     assert train.a.shape == train.b.shape == (2347, 3, 64, 64) and train.a.dtype == torch.uint8
-    a, b = test.__getitems__([3, 5])
+    a, b = test[[3, 5]]
     assert torch.equal(a, test.a[[3, 5]]) and torch.equal(b, test.b[[3, 5]])
     # A is Blue Marble and B the relief, cut at the same place: the sea is dark in one and light blue in the other
-    both, places = satellite.tiles(64, "test", data.data_root() / "satellite-map")
+    both, places = (found.numpy() for found in satellite.tiles(64, "test", data.data_root() / "satellite-map"))
     sea = ~satellite.is_land(both[:, 3:].transpose(0, 2, 3, 1))
     assert 0.2 < sea.mean() < 0.4 and (1 - sea.mean((1, 2))).min() >= satellite.LAND
     assert both[:, :3].mean(1)[sea].mean() < 75 and both[:, 3:].mean(1)[sea].mean() > 170
@@ -112,7 +112,7 @@ def test_larger_tiles_show_more_and_smaller_ones_the_same(monkeypatch: pytest.Mo
 def test_unpaired_sides_come_from_other_regions_in_random_order() -> None:
     a, b = pairs.load_unpaired("satellite-map")
     assert (len(a), len(b)) == (945, 1402) and a.size == b.size == 64
-    both, places = satellite.tiles(64, "train", data.data_root() / "satellite-map")
+    both, places = (found.numpy() for found in satellite.tiles(64, "train", data.data_root() / "satellite-map"))
     numbers = {tile[:3].tobytes(): i for i, tile in enumerate(both)}
     where_a = [numbers[tile.numpy().tobytes()] for tile in a.images]  # type: ignore[union-attr]
     numbers = {tile[3:].tobytes(): i for i, tile in enumerate(both)}
@@ -129,15 +129,15 @@ def test_unpaired_sides_come_from_other_regions_in_random_order() -> None:
 
 def test_batches_of_pairs_keep_the_sides_together() -> None:
     number = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
-    found = pairs.Pairs("numbers", torch.cat([number, 2 * number], 1))
-    stream = pairs.pair_batches(found, 8, 0, CPU)
+    found = data.Pairs("numbers", torch.cat([number, 2 * number], 1))
+    stream = data.pair_batches(found, 8, 0, CPU)
     drawn = [next(stream) for _ in range(5)]
     for a, b in drawn:
         assert a.shape == (8, 3, 4, 4) and a.dtype == torch.float32 and a.min() >= -1 and b.max() <= 1
         torch.testing.assert_close(b + 1, 2 * (a + 1))
     order = torch.cat([a[:, 0, 0, 0] for a, _ in drawn]).add(1).mul(127.5).round().int().tolist()
     assert sorted(order) == list(range(40)) and order != sorted(order)
-    again = pairs.pair_batches(found, 8, 0, CPU, start=3)
+    again = data.pair_batches(found, 8, 0, CPU, start=3)
     assert torch.equal(next(again)[0], drawn[3][0])
 
 
@@ -211,29 +211,31 @@ def test_a_failed_download_names_the_folder_and_the_remedy(monkeypatch: pytest.M
     assert not list(tmp_path.rglob("*.*"))  # nothing half done is left
 
 
-def test_folders_a_and_b_are_paired_by_name_and_not_by_order(tmp_path: Path) -> None:
+def test_folders_a_and_b_are_paired_by_name_and_not_by_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_DATA", str(tmp_path / "data"))
+    own = tmp_path / "pairs"
     for i, (left, right) in enumerate([("red", "cyan"), ("lime", "magenta"), ("blue", "yellow")]):
         name = f"_{i}" if i == 2 else str(i)  # a camera's name, not a hidden file
-        picture(tmp_path / "A" / f"{name}.png", left, None)
-        picture(tmp_path / "B" / f"{name}.{'bmp' if i == 1 else 'png'}", right, None)  # sorts differently
-    (tmp_path / "A" / "notes.txt").write_text("not a picture")
-    (tmp_path / "A" / ".DS_Store").write_text("hidden")
-    found = pairs.load_pairs(str(tmp_path), 16)
-    assert len(found) == 3 and "left out files that are no pictures: .txt" in found.note
+        picture(own / "A" / f"{name}.png", left, None)
+        picture(own / "B" / f"{name}.{'bmp' if i == 1 else 'png'}", right, None)  # sorts differently
+    (own / "A" / "notes.txt").write_text("not a picture")
+    (own / "A" / ".DS_Store").write_text("hidden")
+    found = pairs.load_pairs(str(own), 16)
+    assert len(found) == 3 and "left out files that are no pictures by their ending: 1 × .txt" in found.note
     assert torch.equal(found.a.int() + found.b.int(), torch.full_like(found.a.int(), 255))  # complementary colours
     with pytest.raises(UserError, match="has no pairs to test on"):
-        pairs.load_pairs(str(tmp_path), 16, "test")
-    picture(tmp_path / "test" / "A" / "7.png", "red", None)
-    picture(tmp_path / "test" / "B" / "7.png", "blue", None)
-    assert len(pairs.load_pairs(str(tmp_path), 16, "test")) == 1
-    assert len(pairs.load_pairs(str(tmp_path), 16)) == 3  # what is kept for tests is not trained on
+        pairs.load_pairs(str(own), 16, "test")
+    picture(own / "test" / "A" / "7.png", "red", None)
+    picture(own / "test" / "B" / "7.png", "blue", None)
+    assert len(pairs.load_pairs(str(own), 16, "test")) == 1
+    assert len(pairs.load_pairs(str(own), 16)) == 3  # what is kept for tests is not trained on
     with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
-        for path in [*tmp_path.glob("A/*.png"), *tmp_path.glob("B/*")]:
-            archive.write(path, path.relative_to(tmp_path).as_posix()) if path.stem != "1" else None
+        for path in [*own.glob("A/*.png"), *own.glob("B/*")]:
+            archive.write(path, path.relative_to(own).as_posix()) if path.stem != "1" else None
     assert torch.equal(pairs.load_pairs(str(tmp_path / "own.zip"), 16).images, found.images[[0, 2]])  # type: ignore[index, arg-type]
     with zipfile.ZipFile(tmp_path / "folder.zip", "w") as archive:  # made from the folder, whose name encloses all
-        for path in tmp_path.glob("[ABt]*/**/*.*"):
-            archive.write(path, "own/" + path.relative_to(tmp_path).as_posix())
+        for path in own.glob("[ABt]*/**/*.*"):
+            archive.write(path, "own/" + path.relative_to(own).as_posix())
     assert torch.equal(pairs.load_pairs(str(tmp_path / "folder.zip"), 16).images, found.images)  # type: ignore[arg-type]
     assert len(pairs.load_pairs(str(tmp_path / "folder.zip"), 16, "test")) == 1
 
@@ -257,10 +259,10 @@ def test_pairs_that_do_not_fit_in_memory_are_read_when_asked_for(
     for i in range(6):
         picture(tmp_path / f"{i}.png", (40 * i,) * 3, "white")  # type: ignore[arg-type]
     kept = pairs.load_pairs(str(tmp_path), 8)
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(pictures, "MEMORY_LIMIT", 0)
     lazy = pairs.load_pairs(str(tmp_path), 8)
-    assert isinstance(lazy.images, pairs.PairFiles) and len(lazy) == 6 and lazy.size == 8
-    assert torch.equal(lazy.a, kept.a) and torch.equal(lazy.__getitems__([4, 1])[0], kept.a[[4, 1]])
+    assert isinstance(lazy.images, data.LazyPictures) and len(lazy) == 6 and lazy.size == 8
+    assert torch.equal(lazy.a, kept.a) and torch.equal(lazy[[4, 1]][0], kept.a[[4, 1]])
 
 
 @pytest.mark.parametrize("load", [pairs.load_pairs, pairs.load_unpaired])

@@ -665,13 +665,13 @@ def test_a_straight_walk_and_the_count_of_what_changes(chapter: Chapter) -> None
 
 
 def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, script: Script, tmp_path: Path) -> None:
-    from common import scores as metrics
     from common.images import to_uint8
+    from common.scores import evaluate, yardstick
 
     generate = chapter("07_progan", "generate")
     draw, settings = generate.load_generator()
     z = torch.randn(2000, draw.generator.latent_dim, generator=torch.Generator().manual_seed(1))
-    scores = metrics.score(to_uint8(draw(z)), metrics.yardstick("avatars"))
+    scores = evaluate(to_uint8(draw(z)), yardstick("avatars"))
     assert settings["data"] == "avatars" and draw.resolution == 64
     assert scores.fcd <= FCD_PROMISED
     assert scores.recall >= RECALL_PROMISED

@@ -736,7 +736,7 @@ def test_path_length_of_a_known_path(chapter: Chapter, monkeypatch: pytest.Monke
         def styles(self, w: torch.Tensor) -> torch.Tensor:
             return w[:, None]
 
-    monkeypatch.setattr(scores.metrics, "yardstick", lambda _: type("Stick", (), {"network": Network()}))
+    monkeypatch.setattr(scores, "yardstick", lambda _: type("Stick", (), {"network": Network()}))
     painter = Painter()
     first, second = painter.latents(400, 0).chunk(2)
     apart = (first - second).square().sum(1).mean().item()
@@ -763,15 +763,15 @@ def test_psi_may_leave_the_range_and_resolution_may_not(script: Script, tmp_path
 
 
 def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, script: Script, tmp_path: Path) -> None:
-    from common import scores as metrics
     from common.images import to_uint8
+    from common.scores import evaluate, yardstick
 
     painter, settings = chapter("08_stylegan", "painter").load_painter()
     scores = chapter("08_stylegan", "scores")
-    stick = metrics.yardstick("avatars")
+    stick = yardstick("avatars")
     torch.manual_seed(0)
     fake = painter.draw(painter.styles(painter.w(painter.latents(2000, 1))))
-    found = metrics.score(to_uint8(fake), stick)
+    found = evaluate(to_uint8(fake), stick)
     assert settings["data"] == "avatars" and painter.resolution == 64 and painter.alpha == 1
     assert found.fcd <= 2.8 and found.recall >= 0.33  # an untrained generator 90; chapter 02 has 2.4 and 0.37
     squares = F.avg_pool2d(fake, 4)

@@ -2,8 +2,7 @@
 
 import itertools
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,14 +27,6 @@ TINY: dict[str, Any] = {
     "width_g": 4, "width_d": 4, "batch_size": 8, "n_critic": 2, "log_every": 5, "sample_every": 50, "save_every": 50,
     "accelerator": "cpu",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """Forget this chapter's own modules, whose imports belong to the freshly loaded ones."""
-    yield
-    for name in ("gaussians", "transport"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -505,13 +496,13 @@ def test_generate_explains_wrong_input(script: Script, arguments: list[object], 
 
 def test_shipped_weights_keep_the_promise_of_the_readme(chapter: Chapter) -> None:
     """FCD at most 2.5 at N = 5,000; every digit, none over a fifth."""
-    from common import scores as metrics
     from common.images import to_uint8
+    from common.scores import evaluate, yardstick
 
     generator, settings = chapter("03_wgan_gp", "generate").load_generator()
     z = torch.randn(5000, generator.latent_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         fake = torch.cat([generator(part) for part in z.split(1000)])
-    scores = metrics.score(to_uint8(fake), metrics.yardstick(settings["data"]))
+    scores = evaluate(to_uint8(fake), yardstick(settings["data"]))
     assert scores.fcd <= 2.5
     assert min(scores.class_shares) > 0.02 and max(scores.class_shares) <= 0.2

@@ -8,16 +8,16 @@ pixel: tiles are resized after they were cut, and the relief, which has twice th
 pixels, so that nothing near a border reads across.
 """
 
-import io
-import zipfile
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
-from common.checkpoint import write_atomically
+from common.checkpoint import load_arrays, save_arrays
 
 # The world is [2700, 5400, 3], 15 pixels a degree, from 90°N and 180°W.
 NORTH, SOUTH = 450, 2250  # 60°N and 60°S: beyond, both pictures are stretched and white
@@ -57,16 +57,13 @@ def pixels_cut(size: int) -> int:
     return min(max(size, 64), 256)
 
 
-def tiles(size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def tiles(size: int, split: str, folder: Path) -> tuple[Tensor, Tensor]:
     """A split's pairs uint8 [N, 6, size, size] and their corners int64 [N, 2]; from `folder` if they were cut before."""
     file = folder / f"{split}-{size}.npz"
-    try:
-        with np.load(file) as kept:  # plain arrays only: numpy refuses pickled objects by default
-            return kept["both"], kept["places"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        pass  # not cut yet, or the file was cut off: cut
+    if kept := load_arrays(file, "both", "places"):
+        return kept
     cut, pictures = pixels_cut(size), world()
-    places = corners(is_land(pictures[1]), cut, split)
+    places = np.array(corners(is_land(pictures[1]), cut, split), np.int64)
     both = np.empty((len(places), 6, size, size), np.uint8)
     progress = tqdm(places, f"cutting satellite-map at {size}×{size}, once", leave=False, disable=None)
     for i, (r, c) in enumerate(progress):
@@ -74,7 +71,5 @@ def tiles(size: int, split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
             tile = Image.fromarray(picture[r : r + cut, c : c + cut])
             tile = tile if size == cut else tile.resize((size, size), Image.Resampling.LANCZOS)
             both[i, 3 * side : 3 * side + 3] = np.asarray(tile).transpose(2, 0, 1)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, both=both, places=np.array(places, np.int64))
-    write_atomically(file, buffer.getvalue(), "GAN_DATA")
-    return both, np.array(places, np.int64)
+    save_arrays(file, "GAN_DATA", both=both, places=places)
+    return torch.from_numpy(both), torch.from_numpy(places)

@@ -11,13 +11,24 @@ from torchvision.transforms.v2 import functional as resizing
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from common import UserError, data
-from common import scores as metrics
-from common.scores.classifier import FEATURES, embed
+from common.scores import (
+    Yardstick,
+    embed,
+    evaluate,
+    fcd,
+    inception_report,
+    modes_covered,
+    nearest,
+    reference,
+    report,
+    tables,
+    yardstick,
+)
 
 
 @pytest.fixture(scope="module", params=["mnist-10k", "fashion-10k"])
-def stick(request: pytest.FixtureRequest) -> metrics.Yardstick:
-    return metrics.yardstick(request.param)
+def stick(request: pytest.FixtureRequest) -> Yardstick:
+    return yardstick(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +38,7 @@ def digits() -> Tensor:
     return images
 
 
-def test_the_classifiers_are_as_good_as_promised(stick: metrics.Yardstick) -> None:
+def test_the_classifiers_are_as_good_as_promised(stick: Yardstick) -> None:
     family = stick.network_id.split("-cnn64")[0]
     labels = data.load({"mnist": "mnist-10k", "fashion-mnist": "fashion-10k"}[family]).labels
     _, logits = embed(stick.network, stick.held_out)
@@ -36,24 +47,24 @@ def test_the_classifiers_are_as_good_as_promised(stick: metrics.Yardstick) -> No
 
 
 def test_files_are_small_and_pinned() -> None:
-    for name, hashes in metrics.PINNED.items():
+    for name, hashes in reference.PINNED.items():
         for file, sha256 in zip((f"{name}.safetensors", f"{name}-reference.safetensors"), hashes, strict=True):
-            content = (FEATURES / file).read_bytes()
+            content = (reference.FEATURES / file).read_bytes()
             assert len(content) < 2**20
             assert hashlib.sha256(content).hexdigest() == sha256
 
 
 def test_a_changed_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "mnist-cnn64-v1.safetensors"
-    changed = bytearray((FEATURES / name).read_bytes())
+    changed = bytearray((reference.FEATURES / name).read_bytes())
     changed[-1] ^= 1
     (tmp_path / name).write_bytes(bytes(changed))
-    monkeypatch.setattr(metrics, "FEATURES", tmp_path)
+    monkeypatch.setattr(reference, "FEATURES", tmp_path)
     with pytest.raises(UserError, match="not the file that the scores were defined with"):
-        metrics._read_pinned(name, metrics.PINNED["mnist-cnn64-v1"][0])
+        reference._read_pinned(name, reference.PINNED["mnist-cnn64-v1"][0])
 
 
-def test_features_are_linear_standardised_and_alive(stick: metrics.Yardstick) -> None:
+def test_features_are_linear_standardised_and_alive(stick: Yardstick) -> None:
     features, _ = embed(stick.network, stick.held_out)
     assert features.shape == (10_000, 64)
     assert features.mean(0).abs().max() < 0.2 and ((features.std(0) - 1).abs() < 0.2).all()
@@ -68,20 +79,20 @@ def test_fcd_of_gaussians_is_the_closed_form() -> None:
     scale, shift = np.array([1.0, 2.0, 0.5, 1.5, 3.0]), np.array([1.0, 0.0, -1.0, 0.5, 0.0])
     features = torch.from_numpy(raw * scale + shift)
     other = np.array([2.0, 2.0, 1.0, 1.0, 1.0])
-    found = metrics.fcd(features, torch.zeros(5, dtype=torch.float64), torch.from_numpy(np.diag(other**2)))
+    found = fcd(features, torch.zeros(5, dtype=torch.float64), torch.from_numpy(np.diag(other**2)))
     assert found == pytest.approx((shift**2).sum() + ((scale - other) ** 2).sum(), rel=1e-4)
 
 
-def test_floor_order_and_halves(stick: metrics.Yardstick) -> None:
+def test_floor_order_and_halves(stick: Yardstick) -> None:
     order = torch.randperm(10_000, generator=torch.Generator().manual_seed(0))
     first, second = stick.held_out[order[:5000]], stick.held_out[order[5000:]]
-    real = metrics.score(first, stick)
+    real = evaluate(first, stick)
     assert real.fcd < 0.6
     halves = [embed(stick.network, half)[0] for half in (first, second)]
-    assert metrics.fcd(halves[0], *metrics._statistics(halves[1])) < 0.6
+    assert fcd(halves[0], *reference.statistics(halves[1])) < 0.6
     assert abs(real.kcd) < 0.02
-    blurred = metrics.score(gaussian_blur(first, [5, 5], [1.0, 1.0]), stick)
-    noise = metrics.score(torch.randint(0, 256, (1000, 1, 28, 28), dtype=torch.uint8), stick)
+    blurred = evaluate(gaussian_blur(first, [5, 5], [1.0, 1.0]), stick)
+    noise = evaluate(torch.randint(0, 256, (1000, 1, 28, 28), dtype=torch.uint8), stick)
     assert real.fcd < blurred.fcd < noise.fcd
     assert real.precision > 0.6 and real.recall > 0.6
     assert noise.recall < 0.05
@@ -89,16 +100,16 @@ def test_floor_order_and_halves(stick: metrics.Yardstick) -> None:
 
 def test_faces_have_a_yardstick_with_floor_and_degraded_reference() -> None:
     """Half of the faces against other faces: near zero; blurred: far; one half of the attributes missing: seen."""
-    stick = metrics.yardstick("avatars")
+    stick = yardstick("avatars")
     faces = data.load("avatars")
     values = stick.network.values(embed(stick.network, stick.held_out[:2000])[1])
     right = (values == faces.labels[:2000]).double().mean(0)
     for name in ("glasses", "beard", "hat", "long hair"):
         assert right[faces.classes.index(name)] > 0.98, name
-    real = metrics.score(stick.held_out[:2000], stick)
-    blurred = metrics.score(gaussian_blur(stick.held_out[:2000], [11, 11], [2.3, 2.3]), stick)
+    real = evaluate(stick.held_out[:2000], stick)
+    blurred = evaluate(gaussian_blur(stick.held_out[:2000], [11, 11], [2.3, 2.3]), stick)
     with_glasses = stick.held_out[faces.labels[:, faces.classes.index("glasses")] == 1]
-    half = metrics.score(with_glasses[:2000], stick)
+    half = evaluate(with_glasses[:2000], stick)
     assert real.fcd < 1.5 and real.recall > 0.6
     assert blurred.fcd > 5 * real.fcd and half.fcd > 2 * real.fcd
     assert half.class_shares[stick.names.index("glasses")] > 0.95
@@ -107,19 +118,19 @@ def test_faces_have_a_yardstick_with_floor_and_degraded_reference() -> None:
 
 def test_pictures_of_another_size_are_judged_as_real_ones_of_that_size() -> None:
     """Real pictures that went through the same two resizes stand beside them: the floor moves with the size."""
-    stick = metrics.yardstick("mnist-10k")
+    stick = yardstick("mnist-10k")
     small = resizing.resize(stick.held_out[:1000], [16, 16], antialias=True)
-    text, numbers = metrics.report(small, stick)
+    text, numbers = report(small, stick)
     assert "resized from 16×16 to 28×28" in text
     scores = numbers["scores"]
     assert scores["generated"]["fcd"] == pytest.approx(scores["real (floor)"]["fcd"], rel=0.3)
-    assert scores["real (floor)"]["fcd"] > 2 * metrics.score(stick.held_out[:1000], stick).fcd
+    assert scores["real (floor)"]["fcd"] > 2 * evaluate(stick.held_out[:1000], stick).fcd
 
 
 def test_missing_classes_cost_recall_and_distance(digits: Tensor) -> None:
-    stick = metrics.yardstick("mnist-10k")
+    stick = yardstick("mnist-10k")
     labels = data.load("mnist-10k").labels
-    half = metrics.score(digits[labels < 5][:5000], stick)
+    half = evaluate(digits[labels < 5][:5000], stick)
     assert half.recall < 0.65 and half.fcd > 5
     assert sum(half.class_shares[5:]) < 0.01
     assert half.cs < 5.2
@@ -127,7 +138,7 @@ def test_missing_classes_cost_recall_and_distance(digits: Tensor) -> None:
 
 def test_kernel_distance_against_its_definition(digits: Tensor) -> None:
     """One subset that is the whole set: the unbiased MMD with kernel (x.y / 64 + 1)^3, by plain loops over matrices."""
-    stick = metrics.yardstick("mnist-10k")
+    stick = yardstick("mnist-10k")
     x = embed(stick.network, gaussian_blur(digits[:500], [5, 5]))[0].double().numpy()
     y = stick.sample[:500].double().numpy()
     k = [(a @ b.T / 64 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))]
@@ -142,26 +153,26 @@ def test_kernel_distance_against_its_definition(digits: Tensor) -> None:
 
 
 def test_scores_refuse_floats_other_sizes_and_few_pictures(digits: Tensor) -> None:
-    stick = metrics.yardstick("mnist-10k")
+    stick = yardstick("mnist-10k")
     with pytest.raises(UserError, match="uint8"):
-        metrics.score(torch.rand(1000, 1, 28, 28), stick)
+        evaluate(torch.rand(1000, 1, 28, 28), stick)
     with pytest.raises(UserError, match=r"pictures of \(1, 28, 28\) numbers"):
-        metrics.score(torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), stick)
+        evaluate(torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), stick)
     with pytest.raises(UserError, match="at least 1,000"):
-        metrics.score(digits[:500], stick)
+        evaluate(digits[:500], stick)
     with pytest.raises(UserError, match="at most 10,000"):
-        metrics.report(digits.repeat(2, 1, 1, 1), stick)
+        report(digits.repeat(2, 1, 1, 1), stick)
     with pytest.raises(UserError, match="no classifier for the pictures of cifar10"):
-        metrics.yardstick("cifar10")
+        yardstick("cifar10")
 
 
 def test_the_reference_is_never_the_training_set(digits: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     """mnist-10k are MNIST's test digits: a run on them is judged by the 60,000, a run on the 60,000 by them."""
-    stick = metrics.yardstick("mnist-10k")
+    stick = yardstick("mnist-10k")
     assert stick.reference == "60,000 training pictures" and torch.equal(stick.held_out, digits)
     starter = data.load("mnist-10k")
-    monkeypatch.setattr(data, "load", lambda _: starter)  # as if the training set had been downloaded
-    judge = metrics.yardstick.__wrapped__("mnist")
+    monkeypatch.setattr(reference, "load", lambda _: starter)  # as if the training set had been downloaded
+    judge = yardstick.__wrapped__("mnist")
     features = embed(judge.network, digits)[0]
     torch.testing.assert_close(judge.mean, features.double().mean(0))
     # A sample of all 10,000: the first half comes from tidier writers than the second.
@@ -175,26 +186,24 @@ def test_the_inception_path_names_the_missing_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Tensor
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(
-        UserError, match=r"weights-inception-2015-12-05-6726825d.pth is not in .*leave --inception away"
-    ):
-        metrics.inception_report(digits[:1000], data.load("mnist-10k"))
+    with pytest.raises(UserError, match=r"weights-inception-2015-12-05-6726825d.pth is not in .*leave out --inception"):
+        inception_report(digits[:1000], data.load("mnist-10k"))
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / metrics.INCEPTION_FILE).write_bytes(b"no network")
+    (tmp_path / "checkpoints" / tables.INCEPTION_FILE).write_bytes(b"no network")
     with pytest.raises(UserError, match="is damaged"):
-        metrics.inception_report(digits[:1000], data.load("mnist-10k"))
+        inception_report(digits[:1000], data.load("mnist-10k"))
 
 
 def test_nearest_finds_the_picture_itself_and_the_closest_otherwise(digits: Tensor) -> None:
-    assert metrics.nearest(digits[5:8], digits[:100]).tolist() == [5, 6, 7]
+    assert nearest(digits[5:8], digits[:100]).tolist() == [5, 6, 7]
     changed = digits[5:8].clone()
     changed[:, 0, :3] += 9
-    assert metrics.nearest(changed, digits[:100]).tolist() == [5, 6, 7]
+    assert nearest(changed, digits[:100]).tolist() == [5, 6, 7]
     far = [3, 1005, 2499]  # the training set is read a thousand at a time
-    assert metrics.nearest(digits[far], digits[:2500]).tolist() == far
+    assert nearest(digits[far], digits[:2500]).tolist() == far
     others = digits[5000:5020]
     expected = (others.flatten(1)[:, None].double() - digits[:2500].flatten(1)[None].double()).norm(dim=2).argmin(1)
-    assert metrics.nearest(others, digits[:2500]).tolist() == expected.tolist()
+    assert nearest(others, digits[:2500]).tolist() == expected.tolist()
 
 
 def test_modes_are_counted() -> None:
@@ -202,11 +211,6 @@ def test_modes_are_counted() -> None:
     points = torch.cat(
         [torch.zeros(60, 2), torch.tensor([[10.0, 0.29]]).repeat(30, 1), torch.tensor([[10.0, 0.31]]).repeat(10, 1)]
     )
-    covered, inside = metrics.modes_covered(points, centres, std=0.1)
+    covered, inside = modes_covered(points, centres, std=0.1)
     assert (covered, inside) == (2, 0.9)
-    assert metrics.modes_covered(points[:60], centres, std=0.1) == (1, 1.0)
-
-
-def test_correlation() -> None:
-    assert metrics.correlation([1, 2, 3], [2, 4, 6]) == pytest.approx(1)
-    assert metrics.correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert modes_covered(points[:60], centres, std=0.1) == (1, 1.0)
