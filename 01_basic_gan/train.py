@@ -65,7 +65,7 @@ class Config(Settings):
 
     # The optimisers
     optimizer: Literal["adam", "sgd"] = "adam"  # ours: Adam, a year younger than the paper; the authors used SGD
-    lr_g: float = 1e-3  # ours: CONTRIBUTING.md has what 2e-4, usual for convolutions, scored
+    lr_g: float = 1e-3  # ours: docs/trials.md has what 2e-4, usual for convolutions, scored
     lr_d: float = 1e-3  # ours: the same; a discriminator that wins too early wants less
     momentum: float = 0.0  # Adam's beta1 (ours: 0, as in arXiv:1710.10196), or SGD's momentum
     beta2: float = 0.99  # Adam's memory of squared gradients; ours: as in arXiv:1710.10196

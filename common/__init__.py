@@ -1,7 +1,8 @@
 """The thin helpers that all chapters share: what you may skip and still explain the paper.
 
-Data (`data`), run folders and the command line (`run`), checkpoints (`checkpoint`), pictures (`images`), scores
-(`metrics`) and notebook helpers (`notebook`). No layer, loss or training loop of a GAN is in here.
+The command line (`command_line`), devices (`devices`), the run around a loop (`run`), its files (`checkpoint`) and its
+reading (`diagnosis`), pictures (`images`), notebook helpers (`notebook`), `data` and `scores`. No layer, loss or training
+loop of a GAN is in here.
 """
 
 import os

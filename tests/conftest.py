@@ -94,7 +94,7 @@ def live(path: str, arguments: list[str], environment: dict[str, str], log: str)
 def fork(path: str, *arguments: object, log: Path | str = os.devnull, **environment: str) -> BaseProcess:
     """Start a script in a fork of one process that has everything imported: it begins at once."""
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.conftest", "common.run", "common.pairs", "common.diagnosis"])
+    processes.set_forkserver_preload(["tests.conftest", "common.run", "common.data.pairs", "common.diagnosis"])
     life = processes.Process(target=live, args=(path, [str(word) for word in arguments], environment, str(log)))
     life.start()
     return life

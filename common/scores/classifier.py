@@ -1,11 +1,11 @@
 """The frozen networks behind the scores: small classifiers for digits, clothes and faces, and the script that trained them.
 
-    python -m common.classifier --data mnist            # or fashion-mnist; the full training set, about 6 minutes
-    python -m common.classifier --data avatars          # the attributes of 30,000 faces of its own
+    python -m common.scores.classifier --data mnist     # or fashion-mnist; the full training set, about 6 minutes
+    python -m common.scores.classifier --data avatars   # the attributes of 30,000 faces of its own
 
 Its 64 features are a linear map (after a ReLU a third of them would be dead), standardised with the statistics of the
 training set. The logits are read off behind a ReLU, so that the features need not shrink to the ten classes alone. The script also stores the reference that scores are measured against: mean and covariance of the features of
-all training pictures, and 5,000 features drawn from them. `metrics.py` pins the files by hash, so a new training needs a
+all training pictures, and 5,000 features drawn from them. `common.scores` pins the files by hash, so a new training needs a
 new version in the name: old and new scores cannot be compared.
 """
 
