@@ -334,7 +334,7 @@ def test_commands_of_general_documents_are_understood(
         if config is None:
             return True
         inner = [shlex.split(getattr(config, "flags", ""))]  # of the benchmark
-        inner += [shlex.split(" ".join(variant).partition(":")[2]) for variant in getattr(config, "variant", ())]
+        inner += [shlex.split(variant.partition(":")[2]) for variant in getattr(config, "variant", ())]
         meant = [config.chapter] if config.chapter else chapters  # type: ignore[attr-defined]
         return not all(parsed(chapter(name, "train"), flags) for name in meant for flags in inner)
 
