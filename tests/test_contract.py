@@ -1,17 +1,22 @@
 """What every chapter promises: its files and sections, its size, and that its README tells the truth about the code."""
 
 import ast
+import importlib
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import tyro
 from PIL import Image
+from torch.distributed.run import get_args_parser
 
 from common import UserError
 from tests.conftest import CHAPTERS, ROOT
@@ -21,13 +26,17 @@ SECTIONS = [
     "The problem", "The idea", "The mathematics", "A tour of the code", "What changed", "Run it", "Results",
     "What goes wrong", "Exercises", "References",
 ]  # fmt: skip
-# Lines of code files at most; CONTRIBUTING.md says why they are what they are.
+# Lines of code files at most.
 LARGE = {"model.py": 350, "train.py": 300, "generate.py": 220}
 BUDGETS = {"01": {"model.py": 110, "train.py": 170, "generate.py": 125}, "07": LARGE, "08": LARGE}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 185}
+COMMON_BUDGET = 2420
+WALKTHROUGHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[0-9][0-9]_*/README.md"))]
+ROOMS = [folder for folder in sorted(ROOT.iterdir()) if re.match(r"\.github$|[^.]", folder.name)]
+ROOMS = [room for room in ROOMS if room.name not in ("runs", "data") and not (room / "pyvenv.cfg").exists()]
+MARKDOWN = [*ROOT.glob("*.md"), *(path for room in ROOMS for path in sorted(room.rglob("*.md")))]
+NOTEBOOKS = sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))
 COMMON = sorted(ROOT.glob("common/**/*.py"))
-COMMON_BUDGET = 2390
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("[0-9][0-9]_*/README.md")]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -125,25 +134,70 @@ def test_public_functions_are_documented_and_typed() -> None:
 # ---------------------------------------------------------------------------------------------------- documents
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.parent.name)
-def test_links_and_names_resolve(document: Path) -> None:
-    """Relative links lead somewhere, and [`name`](file.py) is defined in that file."""
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def prose(document: Path) -> str:
+    """A Markdown file, or the Markdown cells of a notebook, without blocks of code."""
     text = document.read_text()
-    for label, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", text):
-        if target.startswith(("http", "#")):
+    if document.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"^( *)```.*?^\1```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading: letters, digits, "_" and "-" of what is shown, spaces as "-"."""
+    shown = re.sub(r"!?\[([^\]]*)\]\([^)]*\)|<[^>]+>", r"\1", heading).lower()
+    return "".join(sign for sign in shown if sign.isalpha() or sign.isdecimal() or sign in "_- ").replace(" ", "-")
+
+
+@cache
+def anchors(document: Path) -> set[str]:
+    """All that a link with a # can point at: a heading's second occurrence ends in -1, and HTML names its own."""
+    text, seen, found = prose(document), Counter[str](), set()
+    for heading in re.findall(r"^ {0,3}#{1,6} +(.+?)[ #]*$", text, re.MULTILINE):
+        name = slug(heading)
+        found.add(f"{name}-{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return found | set(re.findall(r'\b(?:id|name)="([^"]+)"', text))
+
+
+def test_slugs_are_githubs() -> None:
+    cases = {
+        "Run it": "run-it", "What's `next`?": "whats-next", "Pix2pix: L1 & GAN": "pix2pix-l1--gan", "Größe 3×3²": "größe-33",
+        "snake_case - and more": "snake_case---and-more", "A [link](x.md) here": "a-link-here",
+    }  # fmt: skip
+    assert {heading: slug(heading) for heading in cases} == cases
+
+
+@pytest.mark.parametrize("document", [*MARKDOWN, *NOTEBOOKS], ids=named)
+def test_links_resolve(document: Path) -> None:
+    """Relative links lead to a file of the repository and to a heading in it, and [`name`](file.py) is defined there."""
+    text = re.sub(r"`[^`\n]*`", lambda code: code[0].replace("](", ""), prose(document))  # maps[i](x) is no link
+    targets = re.findall(r"\]\(<?([^)\s>]+)", text)  # [name](target), ![picture](target)
+    targets += re.findall(r"^ {0,3}\[[^\]]+\]: +(\S+)", text, re.MULTILINE)
+    targets += re.findall(r'\b(?:src|href)="([^"]+)"', text)
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
             continue
-        file = document.parent / target.split("#")[0]
-        assert file.exists(), f"{document}: {target}"
-        name = re.fullmatch(r"`(\w+)`", label)
-        if name and file.suffix == ".py":
-            defined = {
-                node.name
-                for node in ast.walk(ast.parse(file.read_text()))
-                if isinstance(node, ast.FunctionDef | ast.ClassDef)
-            }
-            assert name[1] in defined, f"{document}: {name[1]} is not in {target}"
-    for image in re.findall(r'<img src="([^"]+)"', text):
-        assert (document.parent / image).exists(), image
+        path, _, anchor = unquote(target).partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists() and (file == ROOT or ROOT in file.parents), f"{named(document)}: {target}"
+        assert not {ROOT / "runs", ROOT / "data"} & {file, *file.parents}, (
+            f"{named(document)}: {target} is not committed"
+        )
+        if anchor:
+            assert file.suffix == ".md", (
+                f"{named(document)}: {target}: only headings of Markdown files have safe anchors"
+            )
+            assert anchor in anchors(file), f"{named(document)}: {target}; there is: {', '.join(sorted(anchors(file)))}"
+    for name, target in re.findall(r"\[`(\w+)`\]\(([^)\s#]+\.py)\)", text):
+        tree = ast.walk(ast.parse((document.parent / target).read_text()))
+        defined = {node.name for node in tree if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert name in defined, f"{named(document)}: {name} is not in {target}"
 
 
 def commands(document: Path) -> list[str]:
@@ -154,7 +208,7 @@ def commands(document: Path) -> list[str]:
 
 PYTHON = [
     (document, command)
-    for document in DOCUMENTS
+    for document in WALKTHROUGHS
     for command in commands(document)
     if re.match(r"python [0-9]", command)
 ]
@@ -220,29 +274,99 @@ def mentioned(document: Path) -> list[str]:
     return [words for words in dict.fromkeys(found) if not re.search(r"NAME|FOLDER|TIME|[<…]| t$", words)]
 
 
+def parsed(module: ModuleType, arguments: list[str]) -> object:
+    """What a script makes of arguments: its `Config`, or None where its parser or its checks refuse them."""
+    config = next(kind for name, kind in vars(module).items() if name in ("Config", "Trials"))
+    preset = arguments[arguments.index("--preset") + 1] if "--preset" in arguments else "laptop"
+    default = getattr(module, "PRESETS", {}).get(preset)
+    try:
+        return tyro.cli(config, args=arguments, default=default, config=(tyro.conf.AvoidSubcommands,))
+    except (SystemExit, UserError):
+        return None
+
+
+def scripts(folder: str) -> list[str]:
+    """The names of a chapter's scripts with a command line, train.py first."""
+    found = [path.stem for path in (ROOT / folder).glob("*.py") if "command_line(" in path.read_text()]
+    return sorted(found, key="train".__ne__)
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_flags_inside_of_sentences_are_understood(name: str, chapter: Callable[[str, str], ModuleType]) -> None:
     """The parser and the checks of the script that a sentence means take them as they are written; nothing is run."""
-    own = [path.stem for path in (ROOT / name).glob("*.py") if "command_line(" in path.read_text()]
-
-    def understood(folder: str, script: str, arguments: list[str]) -> bool:
-        module = chapter(folder, script)  # one at a time: the parser looks its Config up among the imported modules
-        presets = getattr(module, "PRESETS", {})
-        paper = arguments[arguments.index("--preset") + 1] if "--preset" in arguments else "laptop"
-        try:
-            tyro.cli(module.Config, args=arguments, default=presets.get(paper), config=(tyro.conf.AvoidSubcommands,))
-        except (SystemExit, UserError):
-            return False
-        return True
-
     found = mentioned(ROOT / name / "README.md")
     assert found
     for words in found:
         path = re.match(r"(?:python ([0-9]\S*)/)?(\w+)\.py ", words)
         arguments = shlex.split(words[path.end() :] if path else words)
         folder = (path and path[1]) or name  # a sentence may speak of another chapter
-        meant = [path[2]] if path else sorted(own, key="train".__ne__)
-        assert any(understood(folder, script, arguments) for script in meant), f"{name}/README.md: {words}"
+        meant = [path[2]] if path else scripts(name)
+        assert any(parsed(chapter(folder, script), arguments) for script in meant), f"{name}/README.md: {words}"
+
+
+def sections(document: Path) -> list[tuple[list[str], str]]:
+    """The parts of a document, each with the chapters that its heading means: the one that it names, or all."""
+    parts = re.split(r"^##+ ", re.sub(r"\\\n\s*", "", document.read_text()), flags=re.MULTILINE)
+    found = []
+    for part in parts:
+        number = re.match(r".*\bChapter (\d\d)\b", part)
+        found.append(([name for name in CHAPTERS if not number or name.startswith(number[1])], part))
+    return found
+
+
+def said(part: str) -> list[str]:
+    """The commands of a text, one a line in blocks of code or inside of sentences, and the flags with a value."""
+    blocks = "\n".join(re.findall(r"^ *```bash\n(.*?)^ *```", part, re.DOTALL | re.MULTILINE))
+    inline = re.sub(r"^ *```.*?^ *```", "", part, flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^ *(python (?:[0-9]|tests/|-m common).*)", blocks, re.MULTILINE)
+    found += re.findall(r"`(python (?:[0-9]|tests/|-m common)[^`\n]+|--[a-z][\w-]* [^`\n]+)`", inline)
+    return [words for words in dict.fromkeys(found) if not re.search(r"NAME|FOLDER|TIME|[<…]", words)]
+
+
+GENERAL = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("document", GENERAL, ids=named)
+def test_commands_of_general_documents_are_understood(
+    document: Path, chapter: Callable[[str, str], ModuleType]
+) -> None:
+    """Trials take hours, so they are not run: the scripts' own parsers take every flag, also those inside of --flags and --variant."""
+
+    def fails(words: str, chapters: list[str]) -> bool:
+        if words.startswith("--"):
+            arguments = shlex.split(words)
+            return not any(parsed(chapter(name, script), arguments) for name in chapters for script in scripts(name))
+        path, *arguments = shlex.split(words, comments=True)[1:]
+        folder, _, file = path.rpartition("/")
+        if path == "-m":
+            module = importlib.import_module(arguments[0])
+            return hasattr(module, "Config") and parsed(module, arguments[1:]) is None
+        if folder != "tests":
+            return parsed(chapter(folder, file.removesuffix(".py")), arguments) is None
+        config = parsed(importlib.import_module(f"tests.{file.removesuffix('.py')}"), arguments)
+        if config is None:
+            return True
+        inner = [shlex.split(getattr(config, "flags", ""))]  # of the benchmark
+        inner += [shlex.split(variant.partition(":")[2]) for variant in getattr(config, "variant", ())]
+        meant = [config.chapter] if config.chapter else chapters  # type: ignore[attr-defined]
+        return not all(parsed(chapter(name, "train"), flags) for name in meant for flags in inner)
+
+    wrong = [words for chapters, part in sections(document) for words in said(part) if fails(words, chapters)]
+    assert not wrong, f"{named(document)}: {wrong}"
+
+
+def test_flags_that_stand_alone_exist() -> None:
+    """`--batch-size` in a sentence or notebook is a flag of some script of the course, or of torchrun."""
+    known = set(re.findall(r"--[a-z][\w-]*", get_args_parser().format_help()))
+    for path in [*COMMON, *ROOT.glob("[0-9][0-9]_*/*.py"), *ROOT.glob("tests/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and node.name in ("Config", "Settings", "Trials"):
+                fields = [line for line in node.body if isinstance(line, ast.AnnAssign)]
+                names = [ast.unparse(field.target).replace("_", "-") for field in fields]
+                known |= {f"--{no}{name}" for name in names for no in ("", "no-")}
+    for document in [*MARKDOWN, *NOTEBOOKS]:
+        flags = set(re.findall(r"`(--[a-z][\w-]*)", prose(document)))
+        assert not flags - known, f"{named(document)}: {flags - known}"
 
 
 # ---------------------------------------------------------------------------------------------------- notebooks
@@ -269,7 +393,7 @@ def test_notebooks_are_executed_and_their_solutions_are_hidden(chapter: str) -> 
 
 def test_nothing_names_a_private_place() -> None:
     """No registry, and no path of the machine that something was made on."""
-    for path in [*DOCUMENTS, *ROOT.glob("**/*.py"), *ROOT.glob("[0-9][0-9]_*/*.ipynb")]:
+    for path in [*MARKDOWN, *ROOT.glob("**/*.py"), *NOTEBOOKS]:
         if ".venv" in path.parts or "runs" in path.parts:
             continue
         text = path.read_text().replace("/no/such", "")
