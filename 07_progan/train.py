@@ -65,7 +65,7 @@ class Config(Settings):
     lambda_gp: float = 10.0  # weight of the gradient penalty; arXiv:1704.00028
     epsilon_drift: float = 1e-3  # weight of E[f(x)²], which keeps the scores near zero; appendix A.1
     n_critic: int = 1  # updates of the critic for each of the generator; appendix A.1
-    penalty_share: int = 4  # the penalty is measured on one of so many pictures; ours: the paper has 1, all of them
+    penalty_share: int = 4  # the penalty is measured on one of so many, in fours; ours: the paper has 1, all of them
 
     # The networks
     latent_dim: int = 128  # numbers in z; ours: table 2 has 512
@@ -200,6 +200,11 @@ def gradient_penalty(norms: Tensor) -> Tensor:
     return (norms - 1).square().mean()
 
 
+def penalised(n: int, share: int) -> int:
+    """How many of n pairs the penalty is measured on: one of `share`, in whole groups of 4, as the minibatch deviation has them."""
+    return min(n, 4 * math.ceil(n / (4 * share)))
+
+
 def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1704.00028 on networks that grow; returns the folder of the run."""
     fabric = make_fabric(config, growing=True)
@@ -267,7 +272,7 @@ def train(config: Config) -> Path:
             real_scores, fake_scores = critic(real, size, alpha), critic(fake, size, alpha)
             # `.module.forward` is the critic outside of Fabric's wrapper and of --compile, which would not let a gradient be
             # differentiated. Ours: on a part of the pairs, an estimate of the same mean, in the run's precision; norms in fp32.
-            part = max(1, len(real) // config.penalty_share)
+            part = penalised(len(real), config.penalty_share)
             with fabric.autocast():
                 score = lambda pictures: critic.module.forward(pictures, size, alpha)  # noqa: B023, E731 (called at once)
                 norms = gradient_norms(score, real[:part], fake[:part], epsilon[:part])
