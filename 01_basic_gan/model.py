@@ -4,7 +4,7 @@ Paper: Goodfellow et al., "Generative Adversarial Nets", arXiv:1406.2661. The pa
 sigmoid in G, maxout and dropout in D) but prints no table; sizes of the paper preset are those of the authors' published
 configuration (goodfeli/adversarial, mnist.yaml).
 
-Differs from paper: by default three hidden layers that widen, BatchNorm (a year younger than the paper), tanh for pictures in
+Differs from paper: by default three hidden layers that widen, BatchNorm (eight months younger than the paper), tanh for pictures in
 [-1, 1], and LeakyReLU in place of maxout. `--preset paper` has the paper's layers, except that its sigmoid is written as
 a tanh: tanh(x) = 2 sigmoid(2x) - 1 is the same curve on [-1, 1].
 

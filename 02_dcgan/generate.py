@@ -54,7 +54,8 @@ def load_generator(path: Path = HERE / "weights.safetensors", ema: bool = True) 
     """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     sizes = {name: settings[name] for name in ("latent_dim", "width", "shape", "attention", "upsampling", "without")}
-    generator = Generator(**sizes | {"shape": tuple(sizes["shape"])})
+    uniform_z = settings.get("uniform_z", False)  # the shipped weights are older than this setting
+    generator = Generator(**sizes | {"shape": tuple(sizes["shape"]), "uniform_z": uniform_z})
     kind = "averaged." if ema else "raw."
     load_state(
         generator, {name.removeprefix(kind): t for name, t in tensors.items() if name.startswith(kind)}, str(path)

@@ -4,10 +4,9 @@ Paper: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep 
 for the generator, section 3 for the five guidelines, section 4 for the initialisation. The discriminator is its mirror image, as in
 the authors' code (the paper has no table of it). With spectral norm, the default of train.py, it has no BatchNorm.
 
-Differs from paper: the generator's first layer is a transposed convolution on a 1×1 map, which is the paper's
-"project and reshape" in one layer; the kernels are 4×4 and not 5×5, since 4 is divisible by the stride of 2
-(the notebook shows what happens otherwise); any size from 16 to 256; channels are not doubled beyond 8 × width.
-With width 64, size 64 and 3 channels these are the 3,576,704 and 2,765,568 parameters of the usual implementation.
+Differs from paper: the generator's first layer, a transposed convolution on a 1×1 map, is the paper's "project and reshape";
+the kernels are 4×4, not 5×5, since the stride of 2 divides 4; any size from 16 to 256; at most 8 × width channels.
+Figure 1's width of 128 gives 12,658,432 and 11,036,160 parameters at 64×64; 64, the usual port's, 3,576,704 and 2,765,568.
 
 Shape letters: N pictures in a batch, C channels, H = W = size, D latent numbers, K channels of a hidden map, P = H·W its places.
 """
@@ -60,9 +59,7 @@ class SelfAttention(nn.Module):
         inner = max(1, channels // 8)
         self.query = nn.Conv2d(channels, inner, 1, bias=False)  # g of the paper
         self.key = nn.Conv2d(channels, inner, 1, bias=False)  # f
-        self.value = nn.Conv2d(
-            channels, channels, 1, bias=False
-        )  # v after h. Differs from paper: one matrix, not through C/8
+        self.value = nn.Conv2d(channels, channels, 1, bias=False)  # Differs from paper: v and h are one matrix
         self.gamma = nn.Parameter(torch.zeros(()))  # starts as if the layer were not there
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,6 +96,7 @@ class Generator(nn.Module):
         attention: put self-attention after the map of this many pixels a side; 0 for none.
         upsampling: how a map is doubled: transposed convolution with kernel 4 or 3, or nearest neighbour and a convolution.
         without: the guidelines of section 3 that are taken away, to see what they are for.
+        uniform_z: spread z evenly over (-1, 1) first: figure 1 has uniform latents.
     """
 
     def __init__(
@@ -109,9 +107,10 @@ class Generator(nn.Module):
         attention: int = 0,
         upsampling: Upsampling = "transposed-4",
         without: Collection[Guideline] = (),
+        uniform_z: bool = False,
     ) -> None:
         super().__init__()
-        self.latent_dim, self.shape = latent_dim, shape
+        self.latent_dim, self.shape, self.uniform_z = latent_dim, shape, uniform_z
         base, doublings = stages(shape[1])
         channels = widths(width, doublings)[::-1]  # from the smallest map outwards
         norm = "batch-norm" not in without  # guideline 2: BatchNorm in both networks, but not in G's output layer
@@ -135,6 +134,7 @@ class Generator(nn.Module):
         self.apply(dcgan_init)
 
     def forward(self, z: Tensor) -> Tensor:
+        z = torch.erf(z / 2**0.5) if self.uniform_z else z  # 2 Φ(z) - 1, with Φ the share of normal numbers below z
         return self.layers(z)  # [N, D] -> [N, D, 1, 1] -> [N, 8·width, base, base] -> ... -> [N, C, H, W]
 
 

@@ -60,7 +60,7 @@ class Config(Settings):
     size: int | None = None  # pixels per side; default: the data's own, 32 for a folder
     channels: int | None = None  # 1 grey, 3 colour; default: the data's own, 3 for a folder
     max_steps: NonNegativeInt = 8000  # updates of the generator; ours: minutes on two cores
-    batch_size: PositiveInt = 64  # pictures of all devices together; the projection authors' sn_cifar10.yml
+    batch_size: PositiveInt = 64  # pictures of all devices together; the projection authors' configuration for CIFAR-10
 
     # The condition
     condition: Literal["embedding", "auxiliary", "projection"] = "projection"  # ours: later work builds on it
@@ -74,7 +74,7 @@ class Config(Settings):
 
     # The networks
     latent_dim: PositiveInt = 100  # random numbers that a picture is made from; arXiv:1511.06434 section 4
-    width: PositiveInt = 32  # channels next to the picture, of both networks; ours: half of DCGAN's, for two cores
+    width: PositiveInt = 32  # channels next to the picture, of both networks; ours, for two cores: DCGAN has 128
     pool: Literal["convolution", "sum"] = "convolution"  # D's last features; ours: the paper's sum obeyed far less here
     batch_norm: bool = True  # in the generator; arXiv:1511.06434 section 3
     spectral_norm: bool = True  # in the discriminator; arXiv:1802.05957, as in arXiv:1802.05637 section 5
@@ -90,8 +90,8 @@ class Config(Settings):
         require(self.batch_size >= 2 * self.processes, "--batch-size must be at least 2 a process, for BatchNorm")
 
 
-# The projection paper's section 5 with the numbers of its authors' sn_cifar10.yml. Differs from paper: DCGAN's layers at
-# DCGAN's width instead of ResNets; the generator's batch is 64 too, not 128; the learning rate does not decay.
+# The projection paper's section 5 with the numbers of its authors' configuration for CIFAR-10. Differs from paper:
+# DCGAN's layers, of width 64, instead of ResNets; the generator's batch is 64 too, not 128; the learning rate does not decay.
 PRESETS = {
     "laptop": Config(),
     "paper": Config(

@@ -5,7 +5,7 @@ the U-Net of 6.1.1 and the discriminators of 6.1.2. With width 64 at 256×256 bo
 
 Convolutions have no bias where a normalisation follows, which would take it away again; nor have the first and the innermost
 layer of the U-Net, as in the authors' program. Differs from paper: `norm="batch"` tests with running averages ("instance" is
-what the paper does, see `norm_layer`); patch "whole" ends in one logit, where the paper's largest discriminator has many, each with
+what the paper does with batches of one, see `norm_layer`); patch "whole" ends in one logit, where the paper's largest discriminator has many, each with
 a field of 286×286; other sizes than 256 have as many steps down as they can be halved.
 
 Shape letters: N pictures in a batch, C channels, H = W = size, F features.
@@ -32,9 +32,9 @@ def depth(size: int) -> int:
 def norm_layer(norm: str, features: int) -> nn.Module:
     """Subtract the mean, divide by the deviation, then scale and shift each feature. [N, F, H, W] -> the same.
 
-    "instance": mean and deviation of each picture alone, in training and at test time. That is the paper's BatchNorm: its batch
-    is 1, and its test uses "the statistics of the test batch" (section 3.3). "batch": those of the batch in training, their
-    running average at test time, so that a picture keeps its overall colour.
+    "instance": mean and deviation of each picture alone, in training and at test time. That is the paper's BatchNorm where
+    its batch is 1 (it has 1 to 10, by data set), since its test uses "the statistics of the test batch" (section 3.3). "batch":
+    those of the batch in training, their running average at test time, so that a picture keeps its overall colour.
     """
     return nn.InstanceNorm2d(features, affine=True) if norm == "instance" else nn.BatchNorm2d(features)
 

@@ -96,7 +96,7 @@ class Config(Settings):
     lambda_gp: NonNegativeFloat = 10.0  # weight of the gradient penalty; arXiv:1704.00028
     epsilon_drift: NonNegativeFloat = 1e-3  # weight of E[f(x)²], which keeps the scores near zero; appendix A.1
     n_critic: PositiveInt = 1  # updates of the critic for each of the generator; appendix A.1
-    penalty_share: PositiveInt = 4  # the penalty is measured on one of so many pictures; ours: the paper has 1, all
+    penalty_share: PositiveInt = 4  # the penalty is measured on one of so many, in fours; ours: the paper has 1, all
 
     # The networks
     latent_dim: PositiveInt = 128  # numbers in z; ours: table 2 has 512
@@ -179,6 +179,11 @@ def faded(real: Tensor, alpha: float) -> Tensor:
     return real if alpha == 1 else torch.lerp(upsample(downsample(real)), real, alpha)
 
 
+def penalised(n: int, share: int) -> int:
+    """How many of n pairs the penalty is measured on: one of `share`, in whole groups of 4, as the minibatch deviation has them."""
+    return min(n, 4 * math.ceil(n / (4 * share)))
+
+
 def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1704.00028 on networks that grow; returns the folder of the run."""
     fabric = make_fabric(config, growing=True)
@@ -245,7 +250,7 @@ def train(config: Config) -> Path:
             real_scores, fake_scores = critic(real, size, alpha), critic(fake, size, alpha)
             # `.module.forward` is the critic outside of Fabric's wrapper and of --compile, which bear no gradient of a
             # gradient. Ours: on a few of the pairs, an estimate of the same mean, in the run's precision; norms in fp32.
-            few = max(1, len(real) // config.penalty_share)
+            few = penalised(len(real), config.penalty_share)
             with fabric.autocast():
                 score = partial(critic.module.forward, resolution=size, alpha=alpha)
                 norms = gradient_norms(score, real[:few], fake[:few], epsilon[:few])

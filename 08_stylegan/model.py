@@ -244,7 +244,7 @@ class Generator(nn.Module):
         return w[:, None].expand(-1, 2 * len(resolutions(resolution or self.size)), -1)
 
     def truncated(self, w: Tensor, psi: float) -> Tensor:
-        """w' = mean + psi (w - mean), appendix B: psi 1 changes nothing, psi 0 is the mean face. Only for sampling."""
+        """w' = mean + psi (w - mean), appendix B; psi 0 is the mean face. Only for sampling. Differs from figure 2: in all layers."""
         return self.w_mean.lerp(w, psi)
 
     def synthesis(

@@ -55,6 +55,14 @@ def test_parameters_equal_the_sum_of_the_layers(model: ModuleType) -> None:
     assert sum(p.numel() for p in paper_d.parameters()) == 785 * 1200 + 241 * 1200 + 241 == 1_231_441
 
 
+def test_the_paper_preset_has_the_authors_numbers(train: ModuleType) -> None:
+    paper = train.PRESETS["paper"]
+    assert (paper.generator_hidden, paper.discriminator_hidden, paper.maxout_pieces) == ((1200, 1200), (240, 240), 5)
+    assert (paper.dropout, paper.input_dropout, paper.batch_norm, paper.batch_size) == (0.5, 0.2, False, 100)
+    # The authors' rate is 0.1 for both, and D's loss there is half of Eq. 1: SGD at half of the rate on all of it.
+    assert (paper.optimizer, paper.lr_g, paper.lr_d, paper.momentum) == ("sgd", 0.1, 0.1 / 2, 0.5)
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32)])
 def test_shapes_and_ranges(model: ModuleType, shape: tuple[int, int, int]) -> None:
     fake = model.Generator(shape=shape)(torch.randn(5, 100))

@@ -484,7 +484,7 @@ def test_wrong_settings_get_one_line(script: Script, tmp_path: Path, arguments: 
 def test_the_paper_preset_is_the_papers_setting(train: ModuleType) -> None:
     paper = train.PRESETS["paper"]
     assert (paper.size, paper.width, paper.width_d, paper.blocks, paper.patch) == (256, 64, 64, 9, 70)
-    assert (paper.lambda_cycle, paper.lambda_identity, paper.pool_size, paper.batch_size) == (10, 0.5, 50, 1)
+    assert (paper.lambda_cycle, paper.lambda_identity, paper.pool_size, paper.batch_size) == (10, 0.0, 50, 1)
     assert (paper.lr, paper.beta1, paper.decay_from, paper.norm) == (2e-4, 0.5, 0.5, True)
     assert paper.mirror and paper.size + paper.jitter == 286
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import scipy
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -44,7 +45,7 @@ def parameters(network: nn.Module) -> int:
 # ------------------------------------------------------------------------------------------------------- networks
 
 
-def test_the_paper_preset_has_the_parameters_of_the_usual_implementation(model: ModuleType, script: Script) -> None:
+def test_parameters_of_figure_1_and_of_the_usual_port(model: ModuleType, script: Script) -> None:
     assert parameters(model.Generator()) == 3_576_704
     assert parameters(model.Discriminator()) == 2_765_568
     # the same by hand: kernels of 4×4 between 100, 512, 256, 128, 64 and 3 channels, and two numbers for each BatchNorm
@@ -52,13 +53,33 @@ def test_the_paper_preset_has_the_parameters_of_the_usual_implementation(model: 
     kernels = sum(16 * a * b for a, b in itertools.pairwise(widths))
     assert parameters(model.Generator()) == kernels + 2 * (512 + 256 + 128 + 64)
     code, printed, _ = script(TRAIN, "--preset", "paper", "--max-steps", 0)
-    assert code == 0 and "3,576,704 parameters" in printed and "2,765,568 parameters" in printed
+    assert code == 0 and "12,658,432 parameters" in printed and "11,036,160 parameters" in printed
+
+
+def test_uniform_latents_fill_the_cube_evenly(model: ModuleType) -> None:
+    """What the first layer gets: each number uniform on (-1, 1), none of them moved past another."""
+    generator = model.Generator(latent_dim=4, width=1, shape=(1, 16, 16), uniform_z=True)
+    seen = []
+    generator.layers.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    z = torch.randn(5000, 4, generator=torch.Generator().manual_seed(0))
+    generator(z)
+    assert seen[0].abs().max() < 1 and (seen[0].gather(0, z.argsort(0)).diff(dim=0) >= 0).all()
+    assert scipy.stats.kstest(seen[0].flatten().numpy(), "uniform", args=(-1, 2)).pvalue > 0.01
+
+
+def test_uniform_latents_reach_the_weights(script: Script, chapter: Chapter, tmp_path: Path) -> None:
+    flags = ["--data", "mnist-10k", "--width-g", 2, "--width-d", 2, "--uniform-z", "--max-steps", 1]
+    assert script(TRAIN, *flags, "--out", tmp_path)[0] == 0
+    generate = chapter("02_dcgan", "generate")
+    assert generate.load_generator(tmp_path / "weights.safetensors")[0].uniform_z
+    assert not generate.load_generator()[0].uniform_z  # the shipped weights, which do not say
 
 
 def test_the_paper_preset_has_the_numbers_of_section_4_and_the_default_its_three_departures(train: ModuleType) -> None:
     paper, ours = train.PRESETS["paper"], train.Config()
     assert (paper.lr_g, paper.lr_d, paper.beta1, paper.beta2, paper.batch_size) == (2e-4, 2e-4, 0.5, 0.999, 128)
-    assert (paper.loss, paper.spectral_norm, paper.width_g, paper.width_d) == ("non-saturating", False, 64, 64)
+    assert (paper.loss, paper.spectral_norm, paper.width_g, paper.width_d) == ("non-saturating", False, 128, 128)
+    assert paper.uniform_z and not ours.uniform_z
     assert (ours.loss, ours.spectral_norm, ours.beta1) == ("hinge", True, 0.0)
 
 

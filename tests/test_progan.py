@@ -368,6 +368,22 @@ def test_the_gradient_norms_of_a_linear_and_a_quadratic_critic(train: ModuleType
     torch.testing.assert_close(found, points.flatten(1).norm(dim=1))
 
 
+@pytest.mark.parametrize(("n", "share", "part"), [(16, 4, 4), (16, 1, 16), (8, 4, 4), (20, 4, 8), (64, 4, 16), (14, 1, 14), (3, 4, 3)])  # fmt: skip
+def test_the_penalty_sees_groups_as_large_as_the_scores_do(
+    train: ModuleType, model: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, share: int, part: int
+) -> None:
+    """The pictures of a part are compared in the same groups: the first maps of the minibatch deviation are those of the batch."""
+    assert train.penalised(n, share) == part
+    x = torch.randn(n, 2, 4, 4)
+    torch.testing.assert_close(model.minibatch_deviation(x[:part]), model.minibatch_deviation(x)[:part])
+    seen = []
+    norms = train.gradient_norms
+    monkeypatch.setattr(train, "gradient_norms", lambda critic, real, *rest: (seen.append(len(real)), norms(critic, real, *rest))[1])  # fmt: skip
+    settings = TINY | {"batch_sizes": ((4, n),), "penalty_share": share, "max_steps": 1, "out": str(tmp_path)}
+    train.train(train.Config(**settings))
+    assert seen == [part]
+
+
 def test_the_penalty_can_be_differentiated_by_the_weights(model: ModuleType, train: ModuleType) -> None:
     _, d = small_networks(model)
     real, fake = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)

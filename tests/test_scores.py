@@ -136,6 +136,21 @@ def test_missing_classes_cost_recall_and_distance(digits: Tensor) -> None:
     assert half.cs < 5.2
 
 
+def test_the_best_classifier_score_is_below_the_number_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier that is certain, of classes that are equally frequent: in parts of 500 they are so only nearly."""
+    stick = metrics.yardstick("mnist-10k")
+    certain = 200 * torch.eye(10)[torch.arange(5000) % 10]
+    monkeypatch.setattr(metrics, "embed", lambda *_: (stick.sample, certain))
+    found = metrics.score(torch.zeros(5000, 1, 28, 28, dtype=torch.uint8), stick)
+    parts = certain.argmax(1)[np.random.RandomState(2020).permutation(5000)].chunk(10)  # as torch-fidelity shuffles
+    shares = [part.bincount(minlength=10) / 500 for part in parts]
+    expected = np.mean(
+        [float(torch.exp(-(share * share.log()).sum())) for share in shares]
+    )  # exp of the entropy of p(y)
+    assert found.cs == pytest.approx(expected, rel=1e-4) == pytest.approx(9.92, abs=0.005)
+    assert found.class_shares == pytest.approx([0.1] * 10)
+
+
 def test_kernel_distance_against_its_definition(digits: Tensor) -> None:
     """One subset that is the whole set: the unbiased MMD with kernel (x.y / 64 + 1)^3, by plain loops over matrices."""
     stick = yardstick("mnist-10k")
