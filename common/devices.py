@@ -32,10 +32,11 @@ def make_fabric(settings: Any, growing: bool = False) -> Fabric:
     """
     warnings.filterwarnings("ignore", ".*(all_gather|broadcast_buffers`) is deprecated")  # by Fabric: not the learner's
     processes = settings.devices * settings.num_nodes
+    torchrun = torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
-    strategy = several if processes > 1 else "auto"
-    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+    strategy = several if processes > 1 or torchrun else "auto"  # one process of torchrun, too: one way
+    if torchrun:
         started = int(os.environ["WORLD_SIZE"])
         require(
             started == processes,
@@ -94,7 +95,7 @@ def rank_zero_first(fabric: Fabric) -> Iterator[None]:
 def without_weight_gradients(fabric: Fabric, network: Any) -> Iterator[None]:
     """Forward passes through a network that is not to learn: no gradients of its weights are computed or exchanged."""
     network.requires_grad_(False)
-    with fabric.no_backward_sync(network, enabled=fabric.world_size > 1):
+    with fabric.no_backward_sync(network, enabled=isinstance(fabric.strategy, DDPStrategy)):
         yield
     network.requires_grad_(True)
 
