@@ -31,6 +31,8 @@ CHAPTERS = sorted(path.name for path in ROOT.glob("[0-9][0-9]_*") if (path / "tr
 NEIGHBOURS = (
     "model", "train", "generate", "ring", "gaussians", "transport", "line", "scores", "swd", "painter",
 )  # fmt: skip
+# The tests that `pytest -m quick` runs: about a minute, on any system.
+QUICK = ("test_checkpoint", "test_diagnosis", "test_images", "test_metrics", "test_notebook", "test_project")
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
@@ -94,7 +96,7 @@ def live(path: str, arguments: list[str], environment: dict[str, str], log: str)
 def fork(path: str, *arguments: object, log: Path | str = os.devnull, **environment: str) -> BaseProcess:
     """Start a script in a fork of one process that has everything imported: it begins at once."""
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.conftest", "common.run", "common.pairs", "common.diagnosis"])
+    processes.set_forkserver_preload(["tests.conftest", "common.run", "common.data.pairs", "common.diagnosis"])
     life = processes.Process(target=live, args=(path, [str(word) for word in arguments], environment, str(log)))
     life.start()
     return life
@@ -140,8 +142,11 @@ def peak_memory() -> float:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: a worker that began one last would be left alone with it."""
+    """The longest files first: a worker that began one last would be left alone with it. `QUICK` gets its mark."""
     items.sort(key=lambda item: ("test_contract" not in item.nodeid, ".ipynb" not in item.nodeid))
+    for item in items:
+        if item.path.stem in QUICK:
+            item.add_marker("quick")
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
