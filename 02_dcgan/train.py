@@ -137,7 +137,7 @@ def train(config: Config) -> Path:
     shape = (data.channels, data.size, data.size)
     build = {
         "latent_dim": config.latent_dim, "width": config.width_g, "shape": shape, "attention": config.attention,
-        "upsampling": config.upsampling, "without": config.without, "uniform_z": config.uniform_z, "uniform_z": config.uniform_z,
+        "upsampling": config.upsampling, "without": config.without, "uniform_z": config.uniform_z,
     }  # fmt: skip
     generator = Generator(**build)
     discriminator = Discriminator(

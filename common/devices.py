@@ -32,7 +32,8 @@ def make_fabric(settings: Any, growing: bool = False) -> Fabric:
     """
     warnings.filterwarnings("ignore", ".*(all_gather|broadcast_buffers`) is deprecated")  # by Fabric: not the learner's
     processes, precision = settings.processes, settings.precision
-    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+    torchrun = torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
+    if torchrun:
         started = f"torchrun started {os.environ['WORLD_SIZE']} process(es)"
         agree = int(os.environ["WORLD_SIZE"]) == processes
         require(agree, f"{started}, and --devices × --num-nodes is {processes}: make them the same")
@@ -40,7 +41,7 @@ def make_fabric(settings: Any, growing: bool = False) -> Fabric:
         precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
-    strategy = several if processes > 1 else "auto"
+    strategy = several if processes > 1 or torchrun else "auto"  # one process of torchrun, too: one way
     with _in_one_line("--accelerator, --devices, --num-nodes or --precision do not fit this machine"):
         machine = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
         fabric = Fabric(strategy=strategy, precision=precision, **machine)
@@ -85,7 +86,7 @@ def rank_zero_first(fabric: Fabric) -> Iterator[None]:
 def without_weight_gradients(fabric: Fabric, network: Any) -> Iterator[None]:
     """Forward passes through a network that is not to learn: no gradients of its weights are computed or exchanged."""
     network.requires_grad_(False)
-    with fabric.no_backward_sync(network, enabled=fabric.world_size > 1):
+    with fabric.no_backward_sync(network, enabled=isinstance(fabric.strategy, DDPStrategy)):
         yield
     network.requires_grad_(True)
 

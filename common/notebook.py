@@ -44,8 +44,12 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
     `titles` names the groups to show, each with its title; without it all are shown.
     """
     groups = list(titles or dict.fromkeys(tag.split("/")[0] for tag in history if tag != "step"))
-    figure = Figure(figsize=(5 * max(1, len(groups)), 3.2), layout="constrained")
-    for axis, group in zip(figure.subplots(1, max(1, len(groups)), squeeze=False)[0], groups, strict=False):
+    columns, rows = max(1, min(3, len(groups))), max(1, math.ceil(len(groups) / 3))
+    figure = Figure(figsize=(5 * columns, 3.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis in axes[len(groups) :]:
+        axis.remove()
+    for axis, group in zip(axes, groups, strict=False):
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):
             name = tag.split("/")[1]
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE

@@ -3,17 +3,18 @@
     python tests/benchmark.py                                      # all chapters
     python tests/benchmark.py --flags="--batch-size 256"           # a third row: the chapter with these flags
     python tests/benchmark.py --chapter 01_basic_gan --rounds 5
+    python tests/benchmark.py --paper --steps 80                   # on a GPU: the papers' presets at their full size
 
 Each row is the median of several rounds. The rounds of the rows alternate, each in a process of its own, so that a machine that
 slows down slows all of them down. "plain" is the loop that one writes first, with the same networks, batch and mathematics:
 fp32, a data loader that transforms one picture at a time, PyTorch's default Adam, gradients of weights that nobody
 uses. "of matmul" is the share of the rate at which this machine multiplies two 1024 × 1024 matrices in the precision of the row.
+Where there is a GPU, the chapter's rows run on it and the plain loop on the processor; the chapter's memory is then the GPU's.
 """
 
 import contextlib
 import importlib
 import json
-import os
 import resource
 import shlex
 import statistics
@@ -36,8 +37,12 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-WARM_UP, MEASURED = 20, 200  # steps
-FULL_SIZE = {"07_progan": ["--without", "growth"], "08_stylegan": ["--start-size", "64"]}  # not the small sizes before
+WARM_UP = 20  # steps
+FULL_SIZE = {"07_progan": "--without growth", "08_stylegan": "--start-size 64"}  # not the small sizes before
+PAPER = {
+    "05_pix2pix": "--preset paper", "06_cyclegan": "--preset paper", "07_progan": "--preset paper --without growth",
+    "08_stylegan": "--preset paper --start-size 1024 --batch-sizes 4 4",  # one GPU's share of the paper's eight
+}  # fmt: skip
 
 
 @dataclass
@@ -46,7 +51,9 @@ class Config:
 
     chapter: str = ""  # one chapter; default: all
     rounds: int = 3  # of which the median is printed
+    steps: int = 200  # that are measured, behind 20 to warm up
     flags: str = ""  # flags of train.py for a third row, in one string
+    paper: bool = False  # in place of all that: seconds a step and memory of --preset paper of chapters 05 to 08
     row: str = ""  # (internal) measure one row in this process
 
 
@@ -382,20 +389,23 @@ PLAIN: dict[str, Callable[[int], Iterator[int]]] = {
 }
 
 
-def measure(chapter: str, flags: list[str] | None) -> dict[str, Any]:
+def measure(chapter: str, flags: list[str] | None, measured: int) -> dict[str, Any]:
     """Images a second, peak memory and precision of one row, in this process; `flags` None is the plain loop."""
     sys.path.insert(0, str(ROOT / chapter))
     train = importlib.import_module("train")
+    on_gpu = flags is not None and torch.cuda.is_available()
     times: list[float] = []
 
     def clocked(steps: Iterator[int]) -> Iterator[int]:
         for step in steps:
+            if on_gpu and len(times) in (WARM_UP, WARM_UP + measured):
+                torch.cuda.synchronize()  # what was asked of it so far is done
             times.append(time.perf_counter())
             yield step
 
     torch.manual_seed(0)
     precision = "32-true"
-    total = WARM_UP + MEASURED + 1  # the last step also saves and draws: it is not counted
+    total = WARM_UP + measured + 1  # the last step also saves and draws: it is not counted
     if flags is None:
         batch_size = train.Config().batch_size
         for _ in clocked(PLAIN[chapter](total)):
@@ -405,15 +415,17 @@ def measure(chapter: str, flags: list[str] | None) -> dict[str, Any]:
 
         steps = run.Run.steps
         run.Run.steps = lambda self: clocked(steps(self))  # type: ignore[method-assign]
+        preset = train.PRESETS[flags[flags.index("--preset") + 1] if "--preset" in flags else "laptop"]
         with tempfile.TemporaryDirectory() as folder:
-            fixed = [*FULL_SIZE.get(chapter, []), "--max-steps", str(total), "--out", folder]
-            config = tyro.cli(train.Config, args=[*flags, *fixed])
+            config = tyro.cli(train.Config, default=preset, args=[*flags, "--max-steps", str(total), "--out", folder])
             precision = devices.make_fabric(config, growing=True).strategy.precision.precision  # what "auto" means here
             batch_size = config.batch_size
             train.train(config)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)  # GiB
-    seconds = times[WARM_UP + MEASURED] - times[WARM_UP]
-    return {"rate": MEASURED * batch_size / seconds, "memory": peak, "precision": precision}
+    if on_gpu:
+        peak = torch.cuda.max_memory_allocated() / 2**30
+    seconds = times[WARM_UP + measured] - times[WARM_UP]
+    return {"rate": measured * batch_size / seconds, "step": seconds / measured, "memory": peak, "precision": precision}
 
 
 class WholeStep(contextlib.nullcontext[None]):
@@ -448,12 +460,31 @@ def matmul_rate(precision: str) -> float:
     return best
 
 
+def row(config: Config, chapter: str, flags: str | None) -> dict[str, Any]:
+    """`measure` in a process of its own."""
+    kind = "plain" if flags is None else "chapter"
+    command = [sys.executable, __file__, "--chapter", chapter, "--row", kind, f"--flags={flags or ''}"]
+    command += ["--steps", str(config.steps)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return dict(json.loads(output.strip().splitlines()[-1]))
+
+
 def main(config: Config) -> None:
     if config.row:
         flags = None if config.row == "plain" else shlex.split(config.flags)
-        print(json.dumps(measure(config.chapter, flags)))
+        print(json.dumps(measure(config.chapter, flags, config.steps)))
         return
-    rows = {"plain": "", "chapter": ""} | ({config.flags: config.flags} if config.flags else {})
+    if torch.cuda.is_available():
+        print(torch.cuda.get_device_name())
+    if config.paper:
+        for chapter in [config.chapter] if config.chapter else PAPER:
+            found = row(config, chapter, PAPER[chapter])
+            print(
+                f"{chapter:<14} {PAPER[chapter]:<60} {found['step']:7.3f} s a step, {found['memory']:.1f} GiB",
+                flush=True,
+            )
+        return
+    rows = {"plain": None, "chapter": ""} | ({config.flags: config.flags} if config.flags else {})
     peaks = {precision: matmul_rate(precision) for precision in ("32-true", "bf16-mixed")}
     print(f"matrix products with {torch.get_num_threads()} threads, GFLOP/s:", end="")
     print(", ".join(f" {precision} {rate / 1e9:.0f}" for precision, rate in peaks.items()))
@@ -461,10 +492,8 @@ def main(config: Config) -> None:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in rows}
         for _ in range(config.rounds):
             for name, flags in rows.items():
-                row = "plain" if name == "plain" else "chapter"
-                command = [sys.executable, __file__, "--chapter", chapter, "--row", row, f"--flags={flags}"]
-                output = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout
-                found[name].append(json.loads(output.strip().splitlines()[-1]))
+                full = flags if flags is None else f"{flags} {FULL_SIZE.get(chapter, '')}"
+                found[name].append(row(config, chapter, full))
         flops = flops_per_picture(chapter)
         base = statistics.median(result["rate"] for result in found["plain"])
         print(f"\n{chapter:<28} {'images/s':>9} {'factor':>7} {'of matmul':>10} {'memory':>9}   rounds")

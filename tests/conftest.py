@@ -27,6 +27,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted(path.name for path in ROOT.glob("[0-9][0-9]_*") if (path / "train.py").exists())
+# The tests that `pytest -m quick` runs: about a minute, on any system.
+QUICK = ("test_checkpoint", "test_diagnosis", "test_images", "test_scores", "test_notebook", "test_project")
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
@@ -137,8 +139,11 @@ def peak_memory() -> float:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: a worker that began one last would be left alone with it."""
+    """The longest files first: a worker that began one last would be left alone with it. `QUICK` gets its mark."""
     items.sort(key=lambda item: ("test_contract" not in item.nodeid, ".ipynb" not in item.nodeid))
+    for item in items:
+        if item.path.stem in QUICK:
+            item.add_marker("quick")
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:

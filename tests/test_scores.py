@@ -138,10 +138,10 @@ def test_missing_classes_cost_recall_and_distance(digits: Tensor) -> None:
 
 def test_the_best_classifier_score_is_below_the_number_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier that is certain, of classes that are equally frequent: in parts of 500 they are so only nearly."""
-    stick = metrics.yardstick("mnist-10k")
+    stick = yardstick("mnist-10k")
     certain = 200 * torch.eye(10)[torch.arange(5000) % 10]
-    monkeypatch.setattr(metrics, "embed", lambda *_: (stick.sample, certain))
-    found = metrics.score(torch.zeros(5000, 1, 28, 28, dtype=torch.uint8), stick)
+    monkeypatch.setattr(tables, "embed", lambda *_: (stick.sample, certain))
+    found = evaluate(torch.zeros(5000, 1, 28, 28, dtype=torch.uint8), stick)
     parts = certain.argmax(1)[np.random.RandomState(2020).permutation(5000)].chunk(10)  # as torch-fidelity shuffles
     shares = [part.bincount(minlength=10) / 500 for part in parts]
     expected = np.mean(
