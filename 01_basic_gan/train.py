@@ -86,9 +86,8 @@ class Config(Settings):
         require(self.batch_size >= 2 * self.processes, "--batch-size must be at least 2 a process, for BatchNorm")
 
 
-# The paper's section 5 with the numbers of the authors' mnist.yaml; they halve D's loss, which with SGD is half the rate.
-# Differs from paper: momentum and rates stay constant, initial weights are PyTorch's, z is normal (there uniform on ±√3), all
-# 60,000 digits (there 50,000).
+# Section 5 with the numbers of the authors' mnist.yaml; they halve D's loss, which with SGD is half the rate. Differs from paper:
+# momentum and rates stay constant, initial weights are PyTorch's, z is normal (there uniform on ±√3), 60,000 digits (there 50,000).
 PRESETS = {
     "laptop": Config(),
     "paper": Config(

@@ -68,9 +68,7 @@ class Config(Settings):
 
     # The game
     lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
-    lambda_identity: NonNegativeFloat = (
-        0.5  # of the identity loss, times lambda_cycle; section 5.2: paintings only; ours: on
-    )
+    lambda_identity: NonNegativeFloat = 0.5  # of the identity loss, times lambda_cycle; section 5.2; ours: on
     pool_size: NonNegativeInt = 50  # translations that the discriminators may see again, section 4; 0: only the newest
 
     # The networks

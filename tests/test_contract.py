@@ -360,7 +360,7 @@ def test_flags_that_stand_alone_exist() -> None:
     known = set(re.findall(r"--[a-z][\w-]*", get_args_parser().format_help()))
     for path in [*COMMON, *ROOT.glob("[0-9][0-9]_*/*.py"), *ROOT.glob("tests/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef) and node.name in ("Config", "Settings", "Trials"):
+            if isinstance(node, ast.ClassDef) and node.name in ("Config", "Settings", "Flags", "Trials"):
                 fields = [line for line in node.body if isinstance(line, ast.AnnAssign)]
                 names = [ast.unparse(field.target).replace("_", "-") for field in fields]
                 known |= {f"--{no}{name}" for name in names for no in ("", "no-")}
