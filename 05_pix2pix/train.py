@@ -58,7 +58,7 @@ class Config(Settings):
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
     size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
     max_steps: NonNegativeInt = 2500  # updates of the generator; ours: README.md has a longer run, whose L1 was higher
-    batch_size: PositiveInt = 8  # pairs of all devices together; section 3.3: 1 to 10; ours: 1 leaves a core half idle
+    batch_size: PositiveInt = 8  # pairs of all devices together; section 3.3: 1 to 10; ours: 1 wastes a core
     accumulate: PositiveInt = 1  # work on the batch in so many parts, one after the other, to save memory
 
     # The game
