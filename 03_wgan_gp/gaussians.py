@@ -167,7 +167,7 @@ def plane(n: int, reach: float = 3.0) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def coverage(generator: nn.Module, modes: int) -> tuple[int, float]:
-    """The modes that 5,000 generated points reach, and the share of the points inside one (`common.metrics`)."""
+    """The modes that 5,000 generated points reach, and the share of the points inside one (`common.scores`)."""
     z = torch.randn(5000, LATENT_DIM, generator=torch.Generator().manual_seed(0))
     return modes_covered(generator(z), centres(modes), STD)
 
