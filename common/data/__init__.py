@@ -36,7 +36,7 @@ NAMED: dict[str, Callable[[str, int | None], Pictures]] = {
 }
 
 
-def load(name_or_path: str, size: int | None = None, channels: int | None = None, split: str = "train") -> Pictures:
+def load(name: str, size: int | None = None, channels: int | None = None, split: str = "train") -> Pictures:
     """Load a named data set, or a folder or zip of pictures.
 
     `size` (pixels per side) and `channels` (1 or 3) default to the data's own, for a folder to 32 and 3, for faces to 64. Pictures are cut
@@ -45,9 +45,9 @@ def load(name_or_path: str, size: int | None = None, channels: int | None = None
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
-    if name_or_path not in NAMED:
-        return load_folder(name_or_path, size or FOLDER_SIZE, channels or 3, NAMED)
-    pictures = NAMED[name_or_path](split, size)
+    if name not in NAMED:
+        return load_folder(name, size or FOLDER_SIZE, channels or 3, NAMED)
+    pictures = NAMED[name](split, size)
     images = pictures.images
     if not isinstance(images, Tensor):  # decoded or drawn at the wanted size anyway
         return replace(pictures, images=replace(images, channels=channels or images.channels))

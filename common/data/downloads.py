@@ -63,9 +63,9 @@ def celeba(split: str, size: int | None) -> Pictures:
     return Pictures("celeba", lazy.if_they_fit("celeba"), found.attr, tuple(filter(None, found.attr_names)))
 
 
-def authors_archive(name: str, kind: str, ending: str) -> Path:
+def authors_archive(name: str, kind: str) -> Path:
     """The folder of an archive of the authors ("pix2pix" or "cyclegan"), fetched and unpacked on first use."""
-    folder = data_root() / kind / name
+    folder, ending = data_root() / kind / name, "tar.gz" if kind == "pix2pix" else "zip"
     remedy = f"check the network, or put the authors' {name}.{ending}, unpacked, into {folder}"
     if not folder.is_dir():
         with _remedy(name, remedy, "satellite-map"), tempfile.TemporaryDirectory() as beside:

@@ -32,56 +32,47 @@ class NoTestPairs(UserError):
     """There are pairs, but none that were kept for tests."""
 
 
-def load_pairs(name_or_path: str, size: int | None = None, split: str = "train") -> Pairs:
+def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pairs:
     """Load aligned pictures: `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
 
     Own pictures lie side by side, A left and B right, twice as wide as high; or in folders `A/` and `B/` under the same names.
     Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
-    if name_or_path == "satellite-map":
-        return Pairs(name_or_path, _tiles(size, split)[0])
-    without = f"{name_or_path} is a set without pairs: that is chapter 06's; "
-    root, every, note = _find(name_or_path, "pix2pix", PAIRED, without if name_or_path in UNPAIRED else "")
+    if name == "satellite-map":
+        return Pairs(name, _tiles(size, split)[0])
+    root, every, note = _find(name, "pix2pix")
     inner = _below(every, *(f"{side}/{part}/" for side in "AB" for part in ("train", "test", "val")))
-    require(
-        not inner,
-        f"--data: {''.join(inner[:1])} in {name_or_path}: A/ and B/ go into train/ and test/, not around them",
-    )
+    _refuse(inner, name, ": A/ and B/ go into train/ and test/, not around them")
     parts = {"train": ("train/",), "test": ("test/", "val/")}[split]  # some archives have only val/ beside train/
     inside = next((part for part in parts if _below(every, part)), "")
     if split == "test" and not inside:
-        raise NoTestPairs(f"--data: {name_or_path} has no pairs to test on: put some into a folder test/")
+        raise NoTestPairs(f"--data: {name} has no pairs to test on: put some into a folder test/")
     learned = sorted({*every} - {*_below(every, "test/", "val/")})
     names = _below(every, inside) if inside else learned
     chosen: list[tuple[str, ...]] = [(name,) for name in names]
     a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
     if a or b:
         twice = sorted({*_below(names, inside + "A/", inside + "B/")} - {*a.values(), *b.values()})
-        require(
-            not twice, f"--data: {''.join(twice[:1])} in {name_or_path}: another picture beside it has the same name"
-        )
+        _refuse(twice, name, ": another picture beside it has the same name")
         alone = [(a | b)[name] for name in sorted(a.keys() ^ b.keys())]
-        require(
-            not alone, f"--data: {''.join(alone[:1])} in {name_or_path} has no partner of the same name in A/ or B/"
-        )
+        _refuse(alone, name, " has no partner of the same name in A/ or B/")
         chosen = [(a[name], b[name]) for name in sorted(a)]
     beside = sorted({*learned}.difference(*chosen)) if split == "train" else []
     note = _noted(note, beside, "that belong to no pair")
-    lazy = LazyPictures(
-        read_pair, tuple(tuple(str(root / name) for name in names) for names in chosen), size or SIZE, 6
-    )
-    return Pairs(name_or_path, lazy.if_they_fit(name_or_path), note=note)
+    paths = tuple(tuple(str(root / file) for file in files) for files in chosen)
+    lazy = LazyPictures(read_pair, paths, size or SIZE, 6)
+    return Pairs(name, lazy.if_they_fit(name), note=note)
 
 
-def load_unpaired(name_or_path: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:
+def load_unpaired(name: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:
     """Load two piles of pictures: `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
 
     Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`. The piles may differ in length. Those of
     `satellite-map` come from different regions; only its test pictures are pairs, which serve to score. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
-    if name_or_path == "satellite-map":
+    if name == "satellite-map":
         both, places = _tiles(size, split)
         first = second = torch.arange(len(both))  # of the test split: the true pairs
         if split == "train":
@@ -89,16 +80,14 @@ def load_unpaired(name_or_path: str, size: int | None = None, split: str = "trai
             sides = [torch.nonzero(region % 2 == side).squeeze(1) for side in (0, 1)]
             first, second = (side[torch.randperm(len(side), generator=rng)] for side in sides)
         return Pictures("satellite", both[first, :3]), Pictures("map", both[second, 3:])
-    pairs = f"{name_or_path} is a set of pairs: that is chapter 05's; "
-    root, names, note = _find(name_or_path, "cyclegan", UNPAIRED, pairs if name_or_path in PAIRED else "")
+    root, names, note = _find(name, "cyclegan")
     beside = sorted({*names} - {*_below(names, "trainA/", "trainB/", "testA/", "testB/")})
     note, piles = _noted(note, beside, "beside the four folders"), []
     for side in (f"{split}A/", f"{split}B/"):
         inside = tuple(str(root / name) for name in _below(names, side))
-        missing = f"--data: {name_or_path} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)"
-        require(bool(inside), missing)
+        require(bool(inside), f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)")
         lazy = LazyPictures(read_picture, inside, size or SIZE, 3)
-        piles.append(Pictures(f"{name_or_path} {side}", lazy.if_they_fit(side), note=note))
+        piles.append(Pictures(f"{name} {side}", lazy.if_they_fit(side), note=note))
     return piles[0], piles[1]
 
 
@@ -118,17 +107,22 @@ def _tiles(size: int | None, split: str) -> tuple[Tensor, Tensor]:
     return satellite.tiles(size or SIZE, split, data_root() / "satellite-map")
 
 
-def _find(name: str, kind: str, known: tuple[str, ...], other: str) -> tuple[Path, list[str], str]:
-    """The folder of a set of the authors, or your own: see `pictures_in`. `other` says whose set it is instead."""
+def _find(name: str, kind: str) -> tuple[Path, list[str], str]:
+    """The folder of a set of the authors of pix2pix or CycleGAN, or your own: see `pictures_in`."""
+    known, others = (PAIRED, UNPAIRED) if kind == "pix2pix" else (UNPAIRED, PAIRED)
+    said = "without pairs: that is chapter 06's" if kind == "pix2pix" else "of pairs: that is chapter 05's"
     everything = ("satellite-map", *known)
-    require(not other or Path(name).exists(), f"--data: {other}Known: {', '.join(everything)}, or a folder or zip")
-    if name in known:
-        name = str(authors_archive(name, kind, "tar.gz" if kind == "pix2pix" else "zip"))
-    return pictures_in(name, everything)
+    own = name in known or name not in others
+    require(own, f"--data: {name} is a set {said}; Known: {', '.join(everything)}, or a folder or zip of pictures")
+    return pictures_in(str(authors_archive(name, kind)) if name in known else name, everything)
 
 
 def _below(names: list[str], *folders: str) -> list[str]:
     return [name for name in names if name.startswith(folders)]
+
+
+def _refuse(found: list[str], name: str, why: str) -> None:
+    require(not found, f"--data: {''.join(found[:1])} in {name}{why}")
 
 
 def _noted(note: str, beside: list[str], where: str) -> str:

@@ -68,8 +68,8 @@ class LazyPictures:
         """All pictures as one tensor if that fits in memory, else as they are."""
         if not self.fits:
             return self
-        progress = tqdm(range(len(self.sources)), f"decoding {name}", leave=False, disable=None)
-        return torch.stack([self[[i]][0] for i in progress])
+        progress = tqdm(self.sources, f"decoding {name}", leave=False, disable=None)
+        return torch.stack([self.read(source, self.size, self.channels) for source in progress])
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,15 @@ from common import require
 from common.data import Pictures, load
 from common.scores.classifier import FEATURES, Classifier, embed
 
-# name of the network: SHA-256 of its weights and of its reference
+# SHA-256 of the weights and of the reference of each network
 PINNED = {
-    "mnist-cnn64-v1": (
-        "197bb421b6c5a3a15953ad92d63f60f0db2cf742547320a1f02ce2d9390a49f0",
-        "26119f81f9cb15172cf51ebf826068c677d9a0a916f9f286ad88759be739d423",
-    ),
-    "avatars-cnn64-v1": (
-        "9877f445fe4625e07caf51c61b9201153cfd9da58ed26b6485f6d723949ad0a5",
-        "a31151a173a1a6fda0e28b0c7d7168b6cc03b188e75d890415d241a1a1a9d2bc",
-    ),
-    "fashion-mnist-cnn64-v1": (
-        "df0e7e4efec7fdd74e711eea33b9152724aba5c18b75ee6406833acd5f896110",
-        "4edb8fdc34af11be8c08c955f5daa62d3b0c003a92dc55c870f38cc310a0f2ac",
-    ),
+    "mnist-cnn64-v1.safetensors": "197bb421b6c5a3a15953ad92d63f60f0db2cf742547320a1f02ce2d9390a49f0",
+    "mnist-cnn64-v1-reference.safetensors": "26119f81f9cb15172cf51ebf826068c677d9a0a916f9f286ad88759be739d423",
+    "avatars-cnn64-v1.safetensors": "9877f445fe4625e07caf51c61b9201153cfd9da58ed26b6485f6d723949ad0a5",
+    "avatars-cnn64-v1-reference.safetensors": "a31151a173a1a6fda0e28b0c7d7168b6cc03b188e75d890415d241a1a1a9d2bc",
+    "fashion-mnist-cnn64-v1.safetensors": "df0e7e4efec7fdd74e711eea33b9152724aba5c18b75ee6406833acd5f896110",
+    "fashion-mnist-cnn64-v1-reference.safetensors": "4edb8fdc34af11be8c08c955f5daa62d3b0c003a92dc55c870f38cc310a0f2ac",
 }
-
-
 # A run on the starter pictures, which are the test set, is scored against the training set, and the other way round.
 FULL = {"mnist-10k": "mnist", "fashion-10k": "fashion-mnist"}
 STARTER = {full: starter for starter, full in FULL.items()}
@@ -58,33 +50,33 @@ def yardstick(data_name: str) -> Yardstick:
     family = FULL.get(data_name, data_name)
     name = f"{family}-cnn64-v1"
     remedy = "score them with --inception (the published FID)"
-    require(name in PINNED, f"there is no classifier for the pictures of {data_name}: {remedy}")
+    require(f"{name}.safetensors" in PINNED, f"there is no classifier for the pictures of {data_name}: {remedy}")
     known = load(STARTER.get(family, family))
     real, names, faces = known.all(), known.classes, known.labels.ndim == 2
     heads = tuple((known.labels.amax(0) + 1).tolist()) if faces else (len(names),)
     if faces:
         names = tuple(attribute for attribute, values in zip(names, heads, strict=True) if values == 2)
     network = Classifier(known.size, known.channels, heads).eval().requires_grad_(False)
-    network.load_state_dict(_read_pinned(f"{name}.safetensors", PINNED[name][0]))
-    network_id = f"{name}@{PINNED[name][0][:8]}"
+    network.load_state_dict(_read_pinned(f"{name}.safetensors"))
+    network_id = f"{name}@{PINNED[f'{name}.safetensors'][:8]}"
     if data_name == family and not faces:
         features, _ = embed(network, real)
-        some = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[
-            :5000
-        ]  # MNIST's first are easier
+        some = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))  # MNIST's first are easier
         training, reference = load(data_name).all(), "10,000 test pictures"
-        return Yardstick(network, network_id, reference, *statistics(features), features[some], training, names)
-    stored = _read_pinned(f"{name}-reference.safetensors", PINNED[name][1])
+        return Yardstick(network, network_id, reference, *statistics(features), features[some[:5000]], training, names)
+    stored = _read_pinned(f"{name}-reference.safetensors")
     mean, covariance, sample = stored["mean"], stored["covariance"], stored["sample"].float()
     reference = "10,000 other faces" if faces else "60,000 training pictures"
     return Yardstick(network, network_id, reference, mean, covariance, sample, real, names)
 
 
-def _read_pinned(file: str, sha256: str) -> dict[str, Tensor]:
+def _read_pinned(file: str) -> dict[str, Tensor]:
     require((FEATURES / file).is_file(), f"{FEATURES / file} is missing; fetch it again")
     content = (FEATURES / file).read_bytes()
     found = hashlib.sha256(content).hexdigest()
-    require(found == sha256, f"{FEATURES / file} is not the file that the scores were defined with; fetch it again")
+    require(
+        found == PINNED[file], f"{FEATURES / file} is not the file that the scores were defined with; fetch it again"
+    )
     return safetensors.torch.load(content)
 
 

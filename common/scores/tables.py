@@ -1,7 +1,7 @@
 """The scores of generated pictures, always beside the same scores of other real ones (the floor) and of blurred ones."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from common.scores.classifier import embed
 from common.scores.reference import Yardstick, held_out, statistics, yardstick
 
 MIN_PICTURES = 1000  # twice a subset of the kernel distance
+TOO_FEW = f"--num must be at least {MIN_PICTURES:,} to score (5,000 to compare with others)"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"  # the last part is the beginning of its SHA-256
 
 
@@ -50,10 +51,8 @@ def judge(pictures: Tensor, data_name: str, inception: bool = False) -> tuple[st
 
 def fcd(features: Tensor, mean: Tensor, covariance: Tensor) -> float:
     """Fréchet distance between a Gaussian fitted to features [N, D] and the one given."""
-    found, given = (
-        {"mu": mu.numpy(), "sigma": sigma.numpy()} for mu, sigma in (statistics(features), (mean, covariance))
-    )
-    return float(fid_statistics_to_metric(found, given, verbose=False)["frechet_inception_distance"])
+    both = [{"mu": mu.numpy(), "sigma": sigma.numpy()} for mu, sigma in (statistics(features), (mean, covariance))]
+    return float(fid_statistics_to_metric(*both, verbose=False)["frechet_inception_distance"])
 
 
 def kernel_distance(features: Tensor, sample: Tensor, subset: int = 500) -> tuple[float, float]:
@@ -62,12 +61,10 @@ def kernel_distance(features: Tensor, sample: Tensor, subset: int = 500) -> tupl
     return found["kernel_inception_distance_mean"], found["kernel_inception_distance_std"]
 
 
-def three_scores(
-    features: Tensor, logits: Tensor, mean: Tensor, covariance: Tensor, sample: Tensor
-) -> tuple[float, float, float, float]:
+def three_scores(features: Tensor, logits: Tensor, mean: Tensor, covariance: Tensor, sample: Tensor) -> list[Any]:
     """FCD, KCD, its spread and CS of features [N, D] and logits [N, K]; of Inception's, these are FID, KID and IS."""
-    kernel, spread = kernel_distance(features, sample)
-    return fcd(features, mean, covariance), kernel, spread, isc_features_to_metric(logits)["inception_score_mean"]
+    cs = isc_features_to_metric(logits)["inception_score_mean"]
+    return [fcd(features, mean, covariance), *kernel_distance(features, sample), cs]
 
 
 def evaluate(pictures: Tensor, stick: Yardstick) -> Scores:
@@ -75,7 +72,7 @@ def evaluate(pictures: Tensor, stick: Yardstick) -> Scores:
     seen, shape = (stick.network.channels, stick.network.size, stick.network.size), tuple(pictures.shape[1:])
     require(pictures.dtype == torch.uint8, f"scores take uint8 pictures in 0..255, not {pictures.dtype}")
     require(shape == seen, f"this classifier sees pictures of {seen} numbers, not {shape}")
-    _require_enough(pictures)
+    require(len(pictures) >= MIN_PICTURES, TOO_FEW)
     features, logits = embed(stick.network, pictures.cpu())
     heads, values = stick.network.heads, stick.network.values(logits)
     main = logits[:, -heads[-1] :]  # of digits the only head, of faces the hair styles
@@ -83,14 +80,10 @@ def evaluate(pictures: Tensor, stick: Yardstick) -> Scores:
         shares = values[:, 0].bincount(minlength=heads[0]) / len(values)
     else:
         shares = values[:, [i for i, number in enumerate(heads) if number == 2]].float().mean(0)
-    three = three_scores(features, main, stick.mean, stick.covariance, stick.sample)
+    distance, kernel, spread, cs = three_scores(features, main, stick.mean, stick.covariance, stick.sample)
     pr = prc_features_to_metric(features, stick.sample, prc_neighborhood=3, verbose=False)
-    return Scores(*three, float(pr["precision"]), float(pr["recall"]), tuple(shares.tolist()))
-
-
-def _require_enough(pictures: Tensor) -> None:
-    enough = len(pictures) >= MIN_PICTURES
-    require(enough, f"--num must be at least {MIN_PICTURES:,} to score (5,000 to compare with others)")
+    within = float(pr["precision"]), float(pr["recall"])
+    return Scores(distance, kernel, spread, cs, *within, tuple(shares.tolist()))
 
 
 def _shuffled(real: Tensor) -> Tensor:
@@ -104,7 +97,7 @@ def _beside(pictures: Tensor, real: Tensor) -> dict[str, Tensor]:
     return {"generated": pictures, "real (floor)": real, "blurred real": torch.cat(blurred)}
 
 
-def _table(head: str, names: tuple[str, ...], rows: Mapping[str, tuple[float, ...]]) -> str:
+def _table(head: str, names: tuple[str, ...], rows: Mapping[str, Sequence[float]]) -> str:
     """The rows (distance, kernel distance, its spread, classifier score, and perhaps precision and recall) as text."""
     lines = [head, f"{'':<13} {names[0]:>8} {f'{names[1]} × 1000':>16} {names[2]:>7}"]
     for name, (distance, kernel, spread, score, *shares) in rows.items():
@@ -135,7 +128,7 @@ def report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
     rows = {name: asdict(evaluate(some, stick)) for name, some in _beside(pictures, real).items()}
     resized = "" if size == seen else f", resized from {size}×{size} to {seen}×{seen}"
     head = f"network {stick.network_id}, N = {n:,}, reference: {stick.reference}{resized}"
-    text = _table(head, ("FCD", "KCD", "CS"), {name: tuple(row.values())[:6] for name, row in rows.items()})
+    text = _table(head, ("FCD", "KCD", "CS"), {name: list(row.values())[:6] for name, row in rows.items()})
     shares = zip(stick.names, rows["generated"]["class_shares"], strict=True)
     text += "\nseen          " + ", ".join(f"{name} {share:.1%}" for name, share in shares)
     return text, {"network": stick.network_id, "n": n, "reference": stick.reference, "scores": rows}
@@ -152,7 +145,7 @@ def inception_report(pictures: Tensor, real: Pictures) -> tuple[str, dict[str, A
     prefix = INCEPTION_FILE.removesuffix(".pth").rsplit("-", 1)[1]
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     require(sha256.startswith(prefix), f"{file} is damaged (SHA-256 {sha256[:8]}, not {prefix}): {remedy}")
-    _require_enough(pictures)
+    require(len(pictures) >= MIN_PICTURES, TOO_FEW)
     n, have = len(pictures), len(real)
     require(have >= 2 * n, f"--num {n:,} needs {2 * n:,} real pictures (half for the floor), not {have:,}")
     network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(file))

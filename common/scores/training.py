@@ -1,13 +1,12 @@
 """How the classifiers of the scores were trained, and the reference that scores are measured against was stored.
 
-    python -m common.scores.training --data mnist       # or fashion-mnist; the full training set, about 6 minutes
-    python -m common.scores.training --data avatars     # the attributes of 30,000 faces of its own
+    python -m common.scores.training --name mnist       # or fashion-mnist; the full training set, about 6 minutes
+    python -m common.scores.training --name avatars     # the attributes of 30,000 faces of its own
 
 The reference is the mean and covariance of the features of all training pictures, and 5,000 features drawn from them.
 `reference.py` pins the files by hash, so a new training needs a new version in the name: old and new scores cannot be compared.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import safetensors.torch
@@ -19,28 +18,20 @@ from torchvision.transforms.v2 import RandomAffine
 from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
-from common import data
+from common.data import load, shuffled_order
 from common.images import to_float
 from common.scores.classifier import FEATURES, Classifier, embed
 from common.scores.reference import statistics
 
-
-@dataclass
-class Config:
-    """Train a classifier on full training data and store it with the reference statistics."""
-
-    data: Literal["mnist", "fashion-mnist", "avatars"] = "mnist"
-    epochs: int = 8
-    batch_size: int = 128
-    lr: float = 4e-3  # the peak of a one-cycle schedule
-    version: str = "v1"
+EPOCHS, BATCH_SIZE = 8, 128
+RATE = 4e-3  # the peak of a one-cycle schedule
 
 
-def _training_data(config: Config) -> tuple[Tensor, Tensor]:
+def _training_data(name: str) -> tuple[Tensor, Tensor]:
     """Pictures [N, C, H, W] and the value of each of their attributes [N, A]."""
     # Faces that no run trains on and no score refers to; digits and clothes have one training set only.
-    splits = ("judge-a", "judge-b", "judge-c") if config.data == "avatars" else ("train",)
-    parts = [data.load(config.data, split=split) for split in splits]
+    splits = ("judge-a", "judge-b", "judge-c") if name == "avatars" else ("train",)
+    parts = [load(name, split=split) for split in splits]
     labels = torch.cat([part.labels for part in parts])
     return torch.cat([part.all() for part in parts]), labels if labels.ndim == 2 else labels[:, None]
 
@@ -57,27 +48,28 @@ def _slightly_spoilt(pictures: Tensor) -> Tensor:
     return pictures + 0.2 * torch.rand(()) * torch.randn_like(pictures)
 
 
-def main(config: Config) -> None:
+def main(name: Literal["mnist", "fashion-mnist", "avatars"] = "mnist") -> None:
+    """Train a classifier on full training data and store it with the reference statistics."""
     torch.manual_seed(0)
-    images, labels = _training_data(config)
-    test = data.load(config.data, split="test")
+    images, labels = _training_data(name)
+    test = load(name, split="test")
     heads = tuple((labels.amax(0) + 1).tolist())
     network = Classifier(test.size, test.channels, heads).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-2, fused=True)
-    steps = config.epochs * (len(images) // config.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
-    augment = RandomAffine(degrees=8, translate=(0.07, 0.07), scale=(0.92, 1.08)) if config.data == "mnist" else None
-    order = data.shuffled_order(len(images), config.batch_size, seed=0)
+    steps = EPOCHS * (len(images) // BATCH_SIZE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    augment = RandomAffine(degrees=8, translate=(0.07, 0.07), scale=(0.92, 1.08)) if name == "mnist" else None
+    order = shuffled_order(len(images), BATCH_SIZE, seed=0)
 
-    for _ in tqdm(range(steps), config.data):
+    for _ in tqdm(range(steps), name):
         batch = next(order)
         pictures = images[batch]
         if augment is not None:  # digits may lean and move a little, one draw for every eight of a batch
             pictures = torch.cat([augment(part) for part in pictures.split(8)])
-        elif config.data == "fashion-mnist" and torch.rand(()) < 0.5:  # clothes may be mirrored
+        elif name == "fashion-mnist" and torch.rand(()) < 0.5:  # clothes may be mirrored
             pictures = pictures.flip(-1)
         seen = to_float(pictures)
-        if config.data == "avatars":
+        if name == "avatars":
             seen = torch.cat([_slightly_spoilt(part) for part in seen.split(16)])
         _, logits = network(seen.contiguous(memory_format=torch.channels_last))
         parts = zip(logits.split(heads, 1), labels[batch].unbind(1), strict=True)
@@ -95,14 +87,13 @@ def main(config: Config) -> None:
     network.standardise.running_var.copy_(raw.var(0))  # type: ignore[union-attr]
     features, logits = embed(network, test.all())
     right = (network.values(logits) == test.labels.view(len(test), -1)).double().mean(0)
-    names = test.classes if len(heads) > 1 else (config.data,)
-    print("test accuracy", ", ".join(f"{name} {share:.2%}" for name, share in zip(names, right.tolist(), strict=True)))
-    if config.data != "avatars":  # the starter digits and clothes are the test pictures, so these are the reference
+    names = test.classes if len(heads) > 1 else (name,)
+    print("test accuracy", ", ".join(f"{head} {share:.2%}" for head, share in zip(names, right.tolist(), strict=True)))
+    if name != "avatars":  # the starter digits and clothes are the test pictures, so these are the reference
         features, _ = embed(network, images)
 
-    stem = FEATURES / f"{config.data}-cnn64-{config.version}"
-    FEATURES.mkdir(exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}  # not channels_last
+    stem = FEATURES / f"{name}-cnn64-v1"
+    weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}  # not channels_last
     safetensors.torch.save_file(weights, f"{stem}.safetensors", {"accuracy": f"{right.mean():.4f}"})
     mean, covariance = statistics(features)
     sample = features[torch.randperm(len(features))[:5000]].half()
@@ -111,4 +102,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    tyro.cli(main)
