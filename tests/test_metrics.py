@@ -133,7 +133,9 @@ def test_the_best_classifier_score_is_below_the_number_of_classes(monkeypatch: p
     found = metrics.score(torch.zeros(5000, 1, 28, 28, dtype=torch.uint8), stick)
     parts = certain.argmax(1)[np.random.RandomState(2020).permutation(5000)].chunk(10)  # as torch-fidelity shuffles
     shares = [part.bincount(minlength=10) / 500 for part in parts]
-    expected = np.mean([float(torch.exp(-(share * share.log()).sum())) for share in shares])  # exp of the entropy of p(y)
+    expected = np.mean(
+        [float(torch.exp(-(share * share.log()).sum())) for share in shares]
+    )  # exp of the entropy of p(y)
     assert found.cs == pytest.approx(expected, rel=1e-4) == pytest.approx(9.92, abs=0.005)
     assert found.class_shares == pytest.approx([0.1] * 10)
 
