@@ -376,12 +376,17 @@ def test_the_penalty_sees_groups_as_large_as_the_scores_do(
     assert train.penalised(n, share) == part
     x = torch.randn(n, 2, 4, 4)
     torch.testing.assert_close(model.minibatch_deviation(x[:part]), model.minibatch_deviation(x)[:part])
-    seen = []
-    norms = train.gradient_norms
-    monkeypatch.setattr(train, "gradient_norms", lambda critic, real, *rest: (seen.append(len(real)), norms(critic, real, *rest))[1])  # fmt: skip
+    norms, seen = train.gradient_norms, []
+
+    def watched(critic: Any, real: torch.Tensor, fake: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
+        seen.append((real, epsilon))
+        return norms(critic, real, fake, epsilon)
+
+    monkeypatch.setattr(train, "gradient_norms", watched)
     settings = TINY | {"batch_sizes": ((4, n),), "penalty_share": share, "max_steps": 1, "out": str(tmp_path)}
     train.train(train.Config(**settings))
-    assert seen == [part]
+    real, epsilon = seen[0]
+    assert len(real) == part == len(epsilon.unique()) and ((epsilon > 0) & (epsilon < 1)).all()  # one for each pair
 
 
 def test_the_penalty_can_be_differentiated_by_the_weights(model: ModuleType, train: ModuleType) -> None:
