@@ -12,12 +12,14 @@ import io
 import json
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-STYLES = {"avatars": "avataaars", "open-peeps": "open-peeps", "toon-head": "toon-head"}
+STYLES = {"avatars": "avataaars", "sketches": "avataaars", "open-peeps": "open-peeps", "toon-head": "toon-head"}
+PEN = Path(__file__).with_name("pen.css").read_text("utf-8")  # the style sheet that makes a drawing of a face
 BACKGROUNDS = ["b6e3f4", "d1d4f9", "ffd5dc", "ffdfbf", "c0aede", "c8e6c9"]
 # The pose is slight, and the same for all styles: it is what chapter 08 looks for in its coarse layers.
 POSE: dict[str, Any] = {
@@ -28,7 +30,7 @@ MOUTHS = [
     "concerned", "default", "disbelief", "eating", "grimace", "sad", "screamOpen", "serious", "smile", "tongue", "twinkle",
 ]  # fmt: skip
 OPTIONS = POSE | {"accessoriesProbability": 35, "facialHairProbability": 25, "mouthVariant": MOUTHS}
-# Attributes with two values, 0 and 1, as groups of drawn variants; they stand first among the labels of `avatars`.
+# Attributes with two values, 0 and 1, as groups of drawn variants; they stand first among the labels of `avatars` and `sketches`.
 GROUPS = {
     "glasses": ("accessories", {"kurt", "prescription01", "prescription02", "round", "sunglasses", "wayfarers"}),
     "beard": ("facialHair", {"beardLight", "beardMajestic", "beardMedium"}),
@@ -61,22 +63,26 @@ def _art(name: str) -> Any:
 
 def attribute_names(name: str) -> tuple[str, ...]:
     """What the columns of the labels mean: attributes with two values first, then the parts as they were drawn."""
-    return (*(GROUPS if name == "avatars" else ()), "mirrored", "leans right", *_style(name)[1])
+    return (*(GROUPS if STYLES[name] == "avataaars" else ()), "mirrored", "leans right", *_style(name)[1])
 
 
 def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[int]]:
-    """One face: uint8 [H, W, 3] for each size, and its attributes."""
+    """One face: uint8 [H, W, 3] for each size, or [H, W, 1] of `sketches`, and its attributes."""
     import resvg_py
     from dicebear import Avatar
 
-    parts = _style(name)[1]
-    avatar = Avatar(_art(name), {"seed": seed, **(OPTIONS if name == "avatars" else POSE)}).to_json()
+    parts, avataaars, pen = _style(name)[1], STYLES[name] == "avataaars", PEN if name == "sketches" else None
+    avatar = Avatar(_art(name), {"seed": seed, **(OPTIONS if avataaars else POSE)}).to_json()
     drawn = avatar["options"]
-    pngs = (resvg_py.svg_to_bytes(svg_string=avatar["svg"], width=n, height=n, skip_system_fonts=True) for n in sizes)
+    pngs = [
+        resvg_py.svg_to_bytes(svg_string=avatar["svg"], width=n, height=n, skip_system_fonts=True, style_sheet=pen)
+        for n in sizes
+    ]
     values = {part: drawn.get(part) or "" for part in parts}
     values = {part: value[0] if isinstance(value, list) else value for part, value in values.items()}
-    groups = GROUPS.values() if name == "avatars" else ()
+    groups = GROUPS.values() if avataaars else ()
     attributes = [int(values[f"{part}Variant"] in members) for part, members in groups]
     attributes += [int(drawn["flip"] == "horizontal"), int(drawn["rotate"] > 0)]
     attributes += [known.index(values[part]) for part, known in parts.items()]
-    return [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in pngs], attributes
+    pictures = (Image.open(io.BytesIO(png)).convert("L" if pen else "RGB") for png in pngs)
+    return [np.atleast_3d(np.asarray(picture)) for picture in pictures], attributes

@@ -467,7 +467,7 @@ def test_jitter_and_mirror_treat_each_picture_on_its_own(train: ModuleType) -> N
         (["--decay-from", 1.5], "--decay-from must be at most 1"),
         (
             ["--data", "edges2shoes"],
-            "edges2shoes is a set of pairs: that is chapter 05's; Known: satellite-map, horse2zebra",
+            "edges2shoes is a set of pairs: that is chapter 05's; Known: satellite-map, sketches, horse2zebra",
         ),
         (["--lr", 0], "--lr must be above 0"),
         (["--max-steps", -1], "--max-steps must be at least 0"),

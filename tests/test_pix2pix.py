@@ -411,7 +411,7 @@ def test_sample_grids_have_three_rows(script: Script, tmp_path: Path) -> None:
         (["--patch", 142, "--size", 32], "--patch 142 needs pictures of at least 48 pixels"),
         (["--data", "facade"], "did you mean facades"),
         (["--data", "mnist-10k"], "unknown data 'mnist-10k'"),
-        (["--data", "horse2zebra"], "horse2zebra is a set without pairs: that is chapter 06's; Known: satellite-map, facades"),
+        (["--data", "horse2zebra"], "horse2zebra is a set without pairs: that is chapter 06's; Known: satellite-map, sketches, facades"),
     ],
 )  # fmt: skip
 def test_wrong_settings_get_one_line(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:

@@ -27,6 +27,7 @@ NAMED: dict[str, Callable[[str, int | None], Pictures]] = {
     "mnist-10k": lambda split, size: starter("mnist", "mnist-10k", DIGITS),
     "fashion-10k": lambda split, size: starter("fashion_mnist", "fashion-10k", CLOTHES),
     "avatars": lambda split, size: load_faces("avatars", split, size),
+    "sketches": lambda split, size: load_faces("sketches", split, size),
     "open-peeps": lambda split, size: load_faces("open-peeps", split, size),
     "toon-head": lambda split, size: load_faces("toon-head", split, size),
     "mnist": lambda split, size: torchvision_set("MNIST", "mnist", "MNIST/raw", split),

@@ -26,22 +26,23 @@ SIZE = 64  # pixels per side, unless --size says otherwise
 TOGETHER = (4, 8, 16, 32)  # sizes drawn at once: networks that grow want them all, and the art takes longer than each
 
 
-def _face(name: str, seed: str, size: int, channels: int) -> Tensor:
+def face(name: str, seed: str, size: int, channels: int) -> Tensor:
     """One face: uint8 [channels, size, size]."""
     picture = torch.from_numpy(draw_one(seed, name, (size,))[0][0].transpose(2, 0, 1).copy())
-    return picture if channels == 3 else resizing.rgb_to_grayscale(picture)
+    return resizing.rgb_to_grayscale(picture) if channels == 1 else picture.expand(3, -1, -1)
 
 
 def load_faces(name: str, split: str, size: int | None) -> Pictures:
     """The faces of a split: all at once, or drawn when indexed if they would fill the memory."""
     size = size or SIZE
-    lazy = LazyPictures(partial(_face, name), tuple(f"{split}-{number}" for number in range(NUMBER)), size, 3)
+    seeds, channels = tuple(f"{split}-{number}" for number in range(NUMBER)), 1 if name == "sketches" else 3
+    lazy = LazyPictures(partial(face, name), seeds, size, channels)
     images, labels = _drawn(name, size if lazy.fits else SIZE, split)  # the attributes are the same at every size
     return Pictures(name, images if lazy.fits else lazy, labels, attribute_names(name))
 
 
 def _drawn(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
-    """Faces uint8 [N, 3, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones."""
+    """Faces uint8 [N, C, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones."""
     sizes = TOGETHER if size in TOGETHER else (size,)
     kept = {n: data_root() / "avatars" / f"{name}-{split}-{n}.npz" for n in sizes}
     if found := load_arrays(kept[size], "images", "labels"):

@@ -19,6 +19,7 @@ from common.data import satellite
 from common.data.downloads import authors_archive
 from common.data.files import open_picture, pictures_in, read_picture
 from common.data.pictures import LazyPictures, Pairs, Pictures, data_root
+from common.data.sketches import sketch_pairs, sketch_piles
 
 SIZE = 64  # pixels per side, unless --size says otherwise
 PAIRED = ("facades", "maps", "edges2shoes", "edges2handbags", "night2day")
@@ -33,7 +34,7 @@ class NoTestPairs(UserError):
 
 
 def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pairs:
-    """Load aligned pictures: `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
+    """Load aligned pictures: `sketches`, `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
 
     Own pictures lie side by side, A left and B right, twice as wide as high; or in folders `A/` and `B/` under the same names.
     Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. Raises `UserError`.
@@ -41,6 +42,8 @@ def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pair
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
         return Pairs(name, _tiles(size, split)[0])
+    if name == "sketches":
+        return sketch_pairs(size or SIZE, split)
     root, every, note = _find(name, "pix2pix")
     inner = _below(every, *(f"{side}/{part}/" for side in "AB" for part in ("train", "test", "val")))
     _refuse(inner, name, ": A/ and B/ go into train/ and test/, not around them")
@@ -66,10 +69,11 @@ def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pair
 
 
 def load_unpaired(name: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:
-    """Load two piles of pictures: `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
+    """Load two piles of pictures: `sketches`, `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
 
     Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`. The piles may differ in length. Those of
-    `satellite-map` come from different regions; only its test pictures are pairs, which serve to score. Raises `UserError`.
+    `sketches` share no face, and those of `satellite-map` come from different regions; only the test pictures of the two are
+    pairs, which serve to score. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
@@ -80,6 +84,8 @@ def load_unpaired(name: str, size: int | None = None, split: str = "train") -> t
             sides = [torch.nonzero(region % 2 == side).squeeze(1) for side in (0, 1)]
             first, second = (side[torch.randperm(len(side), generator=rng)] for side in sides)
         return Pictures("satellite", both[first, :3]), Pictures("map", both[second, 3:])
+    if name == "sketches":
+        return sketch_piles(size or SIZE, split)
     root, names, note = _find(name, "cyclegan")
     beside = sorted({*names} - {*_below(names, "trainA/", "trainB/", "testA/", "testB/")})
     note, piles = _noted(note, beside, "beside the four folders"), []
@@ -111,7 +117,7 @@ def _find(name: str, kind: str) -> tuple[Path, list[str], str]:
     """The folder of a set of the authors of pix2pix or CycleGAN, or your own: see `pictures_in`."""
     known, others = (PAIRED, UNPAIRED) if kind == "pix2pix" else (UNPAIRED, PAIRED)
     said = "without pairs: that is chapter 06's" if kind == "pix2pix" else "of pairs: that is chapter 05's"
-    everything = ("satellite-map", *known)
+    everything = ("sketches", "satellite-map", *known)
     own = name in known or name not in others
     require(own, f"--data: {name} is a set {said}; Known: {', '.join(everything)}, or a folder or zip of pictures")
     return pictures_in(str(authors_archive(name, kind)) if name in known else name, everything)
