@@ -45,7 +45,7 @@ def draw_targets(n: int, smoothing: float, flip: float, device: torch.device) ->
 
     Only the ones are smoothed: a smoothed zero would teach D that some fakes are real.
     """
-    real, fake = torch.full((n,), 1 - smoothing, device=device), torch.zeros(n, device=device)
+    real, fake = torch.full((n,), 1.0 - smoothing, device=device), torch.zeros(n, device=device)
     if flip:
         lies = torch.rand(2, n, device=device) < flip
         real, fake = torch.where(lies[0], fake, real), torch.where(lies[1], real, fake)
