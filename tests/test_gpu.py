@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from common import data
 from common.checkpoint import load_checkpoint
 from common.command_line import Settings
+from common.data import pictures
 from common.devices import make_fabric, one_device
 from common.run import Run
 from tests.conftest import CHAPTERS, ROOT, free_port, start
@@ -160,13 +161,13 @@ def test_the_tricks_of_generate(
 
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="needs a C++ compiler")
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_compiled(script: Script, tmp_path: Path, chapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled(script: Script, tmp_path: Path, chapter: str) -> None:
     """A few steps of --compile, as without; in 07 and 08 with networks that are full-grown, since a fade is not compiled."""
-    monkeypatch.setattr(inductor, "fallback_random", True)  # the noise of programs that are not compiled
     grown = {"07_progan": ["--without", "growth"], "08_stylegan": ["--start-size", 16, "--r1-every", 1]}
     for name, more in (("plain", []), ("compiled", ["--compile"])):
         shorter = [*flags(chapter), "--max-steps", 3, *grown.get(chapter, []), *more, "--out", tmp_path / name]
-        code, _, errors = script(f"{chapter}/train.py", *shorter)
+        with inductor.patch(fallback_random=True):  # the noise of programs that are not compiled
+            code, _, errors = script(f"{chapter}/train.py", *shorter)
         assert code == 0, errors
     assert_near(*(history(tmp_path / name, chapter) for name in ("plain", "compiled")), within=0.02)
 
@@ -197,13 +198,13 @@ def test_pictures_that_are_decoded_late(tmp_path: Path, monkeypatch: pytest.Monk
                 pinned.append(images.is_pinned())
                 yield images, labels
 
-    monkeypatch.setattr(data, "DataLoader", Watched)
+    monkeypatch.setattr(pictures, "DataLoader", Watched)
     fabric = make_fabric(Settings(accelerator=ACCELERATOR))
     at_once = data.load(str(tmp_path), size=16)
-    monkeypatch.setattr(data, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(pictures, "MEMORY_LIMIT", 0)
     late = data.load(str(tmp_path), size=16)
-    assert isinstance(at_once.images, torch.Tensor) and isinstance(late.images, data.PictureFiles)
-    both = (data.batches(pictures, 4, 0, fabric) for pictures in (at_once, late))
+    assert isinstance(at_once.images, torch.Tensor) and isinstance(late.images, pictures.LazyPictures)
+    both = (pictures.batches(known, 4, 0, fabric) for known in (at_once, late))
     for (first, _), (second, _), _ in zip(*both, range(5)):
         assert first.device == second.device == fabric.device and torch.equal(first, second)
     assert set(pinned) == {fabric.device.type == "cuda"}
