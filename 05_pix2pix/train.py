@@ -82,9 +82,7 @@ class Config(Settings):
     lr: PositiveFloat = 6e-4  # of both networks; ours: three times that of section 3.3, for fewer steps
     beta1: Share = 0.5  # Adam's momentum; section 3.3
     beta2: Share = 0.999  # Adam's memory of squared gradients; section 3.3
-    decay_from: Fraction = (
-        0.5  # share of the steps after which the rate falls linearly to 0; the later program; paper: 1
-    )
+    decay_from: Fraction = 0.5  # share of the steps after which the rate falls to 0; the later program; paper: 1
 
     def __post_init__(self) -> None:
         shares = self.processes * self.accumulate

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import UserError, devices, images
-from common.data import pairs
+from common.data import pair_batches, pairs
 from common.run import Stopped
 from tests.conftest import same
 
@@ -276,7 +276,7 @@ def test_one_step_minimises_what_the_readme_says(
     generator = train.Generator(32, 4, norm="instance", dropout=0.0)
     judge = train.Discriminator(32, 4, norm="instance", patch="16")
     fabric = devices.make_fabric(config)
-    x, y = next(pairs.pair_batches(pairs.load_pairs("satellite-map", 32), 4, 3, fabric))
+    x, y = next(pair_batches(pairs.load_pairs("satellite-map", 32), 4, 3, fabric))
     x, y = (x, y) if direction == "AtoB" else (y, x)
     opt_g, opt_d = (torch.optim.Adam(n.parameters(), config.lr, (0.5, 0.999)) for n in (generator, judge))
     bce = F.binary_cross_entropy_with_logits

@@ -79,7 +79,7 @@ def test_the_paper_preset_trains_and_flags_override_it(script: Script, tmp_path:
     )
     assert code == 0
     config = json.loads((tmp_path / "a" / "config.json").read_text())
-    assert (config["maxout_pieces"], config["optimizer"], config["lr_g"], config["lr_d"]) == (5, "sgd", 0.05, 0.1)
+    assert (config["maxout_pieces"], config["optimizer"], config["lr_g"], config["lr_d"]) == (5, "sgd", 0.05, 0.05)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def trained(chapter: str, seconds: float, flags: list[str]) -> dict[str, float]:
         for step in steps(run):
             spent.update(steps=step, seconds=time.process_time() - started)
             if spent["seconds"] >= seconds:
-                run.config.max_steps = step  # the last one: it is logged, sampled and saved
+                run.log_now = run.sample_now = run.save_now = True  # the last one
             yield step
             if spent["seconds"] >= seconds:
                 return

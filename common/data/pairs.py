@@ -117,7 +117,7 @@ def _find(name: str, kind: str) -> tuple[Path, list[str], str]:
     """The folder of a set of the authors of pix2pix or CycleGAN, or your own: see `pictures_in`."""
     known, others = (PAIRED, UNPAIRED) if kind == "pix2pix" else (UNPAIRED, PAIRED)
     said = "without pairs: that is chapter 06's" if kind == "pix2pix" else "of pairs: that is chapter 05's"
-    everything = ("sketches", "satellite-map", *known)
+    everything = ("satellite-map", "sketches", *known)
     own = name in known or name not in others
     require(own, f"--data: {name} is a set {said}; Known: {', '.join(everything)}, or a folder or zip of pictures")
     return pictures_in(str(authors_archive(name, kind)) if name in known else name, everything)
