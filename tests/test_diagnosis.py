@@ -112,7 +112,7 @@ def test_a_short_run_gets_no_reading(script: Script, tmp_path: Path) -> None:
 
 
 def test_runs_that_are_broken_on_purpose_are_told_from_one_that_is_not(script: Script, tmp_path: Path) -> None:
-    """A generator with fifty times its learning rate collapses, one that hardly learns loses; the default does neither.
+    """A generator with a hundred times its learning rate collapses, one that hardly learns loses; the default does neither.
 
     The first is the command of the root README, word for word. What exactly breaks differs from machine to machine, so that not
     all of the sentences that it quotes have to come back, but those about the discriminator and the samples.
