@@ -53,7 +53,7 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):
             name = tag.split("/")[1]
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE
-            style, window = ":" if name.endswith(("after", "alpha")) else "-", 1 if group == "growth" else 15
+            style, window = ":" if name.endswith("alpha") else "-", 1 if group == "growth" else 15
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
             axis.plot(history["step"], _smooth(history[tag], window), style, color=colour, label=name.replace("_", " "))
         axis.set_xlabel("generator updates")
