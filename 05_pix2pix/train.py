@@ -9,7 +9,6 @@ python 05_pix2pix/train.py --preset paper               # the paper's networks a
 python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
 """
 
-import contextlib
 import copy
 import sys
 from functools import partial
@@ -26,11 +25,11 @@ from torch import Tensor
 
 from common import require
 from common.command_line import Fraction, Settings, Share, command_line
-from common.data import NoTestPairs, Pairs, load_pairs, pair_batches
-from common.devices import make_fabric, rank_zero_first, without_weight_gradients
+from common.data import NoTestPairs, load_pairs, pair_batches
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
-from model import Discriminator, Generator
+from model import Discriminator, Generator, Upsampling, check_patch, depth
 
 CHAPTER = "05_pix2pix"
 
@@ -77,14 +76,17 @@ class Config(Settings):
     norm: Literal["batch", "instance"] = "batch"  # ours: running averages at test time keep a tile's colour
     dropout: Share = 0.5  # the noise; section 6.1.1
     skips: bool = True  # False: an encoder and decoder without the U-Net's skips; section 3.2.1
+    upsampling: Upsampling = "transposed"  # how the decoder doubles a map
 
     # The optimisers
     lr: PositiveFloat = 6e-4  # of both networks; ours: three times that of section 3.3, for fewer steps
     beta1: Share = 0.5  # Adam's momentum; section 3.3
     beta2: Share = 0.999  # Adam's memory of squared gradients; section 3.3
+    ema_decay: Share = 0.999  # ours: the answers come from an average of the generator over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the steps after which the rate falls to 0; the later program; paper: 1
 
     def __post_init__(self) -> None:
+        depth(self.size), check_patch(self.patch, self.size)  # before anything is drawn or downloaded
         shares = self.processes * self.accumulate
         even = self.batch_size % shares == 0
         shared = f"{self.processes} process(es) and --accumulate {self.accumulate}"
@@ -101,7 +103,7 @@ PRESETS = {
     "laptop": Config(),
     "paper": Config(
         preset="paper", size=256, max_steps=219_200, batch_size=1, patch="70", jitter=True, mirror=True,
-        width_g=64, width_d=64, norm="instance", lr=2e-4, decay_from=1.0, sample_every=1000, save_every=5000, log_every=100,
+        width_g=64, width_d=64, norm="instance", lr=2e-4, ema_decay=0.0, decay_from=1.0, sample_every=1000, save_every=5000, log_every=100,
     ),
 }  # fmt: skip
 
@@ -141,11 +143,13 @@ def mean_of(points: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {tag: torch.stack([point[tag].detach() for point in points]).mean() for tag in (points[0] if points else ())}
 
 
-def examples(config: Config, data: Pairs, n: int = 8) -> tuple[Tensor, Tensor]:
+def examples(config: Config, most: int = 8) -> tuple[Tensor, Tensor]:
     """Pairs to look at while training, spread over the test split, or over the training pairs where there is none."""
-    with contextlib.suppress(NoTestPairs):  # a folder of your own may have no test/
-        data = load_pairs(config.data, config.size, "test")
-    return data[torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist()]
+    try:
+        pairs = load_pairs(config.data, config.size, "test", most)
+    except NoTestPairs:  # a folder of your own may have no test/
+        pairs = load_pairs(config.data, config.size, "train", most)
+    return pairs[list(range(len(pairs)))]
 
 
 def train(config: Config) -> Path:
@@ -153,17 +157,18 @@ def train(config: Config) -> Path:
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
         data = load_pairs(config.data, config.size)
-        shown = examples(config, data)
+        shown = examples(config)
 
     # Networks, their optimisers and the decay of the learning rate
     build = {
         "size": config.size, "width": config.width_g, "channels": data.channels, "norm": config.norm,
-        "dropout": config.dropout, "skips": config.skips,
+        "dropout": config.dropout, "skips": config.skips, "upsampling": config.upsampling,
     }  # fmt: skip
     generator = Generator(**build)
     discriminator = Discriminator(config.size, config.width_d, data.channels, config.norm, config.patch, config.blind)
     for network in (generator, discriminator):
         network.to(memory_format=torch.channels_last)  # colours side by side in memory: faster convolutions
+    ema = fabric.to_device(exponential_moving_average(generator, config.ema_decay))
     adam = {"betas": (config.beta1, config.beta2), "fused": True}
     opt_g = torch.optim.Adam(generator.parameters(), config.lr, **adam)
     opt_d = torch.optim.Adam(discriminator.parameters(), config.lr, **adam)
@@ -173,7 +178,9 @@ def train(config: Config) -> Path:
     discriminator, opt_d = fabric.setup(discriminator, opt_d)
 
     networks = {"generator": generator, "discriminator": discriminator}
-    run = Run(config, fabric, CHAPTER, data, networks, opt_g=opt_g, opt_d=opt_d, decay_g=decay_g, decay_d=decay_d)
+    run = Run(
+        config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d, decay_g=decay_g, decay_d=decay_d
+    )
     sides = slice(None, None, 1 if config.direction == "AtoB" else -1)
     fixed_x, fixed_y = (fabric.to_device(to_float(side)) for side in shown[sides])
     real_batches = pair_batches(data, config.batch_size, config.seed, fabric, start=run.step)
@@ -214,19 +221,19 @@ def train(config: Config) -> Path:
             points_g.append({"loss/g": loss_g, "l1/train": l1})
         opt_g.step()
         decay_g.step()
+        ema.update_parameters(generator.module)
 
         # (3) Look: the curves of the whole batch, and a sheet of inputs, answers and truths.
         if run.log_now:
             run.log(mean_of(points_g) | mean_of(points_d) | {"rate/lr": opt_g.param_groups[0]["lr"]})
         if run.sample_now:
             with run.without_side_effects():
-                generator.module.eval()  # the noise stays on; BatchNorm uses its averages, as at test time
-                run.sample("input_output_truth", torch.cat([fixed_x, generator.module(fixed_x), fixed_y]), len(fixed_x))
-                generator.module.train()
+                answers = ema.module.eval()(fixed_x)  # the noise stays on; BatchNorm uses its averages, as at test time
+                run.sample("input_output_truth", torch.cat([fixed_x, answers, fixed_y]), len(fixed_x))
         if run.save_now:
             run.save()
 
-    half = copy.deepcopy(generator.module).half()  # a smaller file; scores are made from what is stored
+    half = copy.deepcopy(ema.module).half()  # a smaller file; scores are made from what is stored
     return run.finish(half, build | {"data": config.data, "direction": config.direction})
 
 

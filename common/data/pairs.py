@@ -18,7 +18,7 @@ from common import UserError, require
 from common.data import satellite
 from common.data.downloads import authors_archive
 from common.data.files import open_picture, pictures_in, read_picture
-from common.data.pictures import LazyPictures, Pairs, Pictures, data_root
+from common.data.pictures import LazyPictures, Pairs, Pictures, data_root, spread
 from common.data.sketches import sketch_pairs, sketch_piles
 
 SIZE = 64  # pixels per side, unless --size says otherwise
@@ -33,17 +33,19 @@ class NoTestPairs(UserError):
     """There are pairs, but none that were kept for tests."""
 
 
-def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pairs:
+def load_pairs(name: str, size: int | None = None, split: str = "train", most: int | None = None) -> Pairs:
     """Load aligned pictures: `sketches`, `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
 
     Own pictures lie side by side, A left and B right, twice as wide as high; or in folders `A/` and `B/` under the same names.
-    Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. Raises `UserError`.
+    Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. `most` pairs to look at, spread
+    over the set, are there sooner than all. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
-        return Pairs(name, _tiles(size, split)[0])
+        tiles = _tiles(size, split)[0]
+        return Pairs(name, tiles[spread(len(tiles), most)])
     if name == "sketches":
-        return sketch_pairs(size or SIZE, split)
+        return sketch_pairs(size or SIZE, split, most)
     root, every, note = _find(name, "pix2pix")
     inner = _below(every, *(f"{side}/{part}/" for side in "AB" for part in ("train", "test", "val")))
     _refuse(inner, name, ": A/ and B/ go into train/ and test/, not around them")
@@ -64,16 +66,18 @@ def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pair
     beside = sorted({*learned}.difference(*chosen)) if split == "train" else []
     note = _noted(note, beside, "that belong to no pair")
     paths = tuple(tuple(str(root / file) for file in files) for files in chosen)
-    lazy = LazyPictures(read_pair, paths, size or SIZE, 6)
-    return Pairs(name, lazy.if_they_fit(name), note=note)
+    some = tuple(paths[place] for place in spread(len(paths), most))
+    return Pairs(name, LazyPictures(read_pair, some, size or SIZE, 6).if_they_fit(name), note=note)
 
 
-def load_unpaired(name: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:
+def load_unpaired(
+    name: str, size: int | None = None, split: str = "train", most: int | None = None
+) -> tuple[Pictures, Pictures]:
     """Load two piles of pictures: `sketches`, `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
 
     Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`. The piles may differ in length. Those of
     `sketches` share no face, and those of `satellite-map` come from different regions; only the test pictures of the two are
-    pairs, which serve to score. Raises `UserError`.
+    pairs, which serve to score. `most` test pictures of each, spread over the pile, are there sooner than all. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
@@ -83,15 +87,19 @@ def load_unpaired(name: str, size: int | None = None, split: str = "train") -> t
             region, rng = places[:, 1] // satellite.BAND, torch.Generator().manual_seed(0)
             sides = [torch.nonzero(region % 2 == side).squeeze(1) for side in (0, 1)]
             first, second = (side[torch.randperm(len(side), generator=rng)] for side in sides)
+        elif most is not None:
+            first = second = first[spread(len(first), most)]
         return Pictures("satellite", both[first, :3]), Pictures("map", both[second, 3:])
     if name == "sketches":
-        return sketch_piles(size or SIZE, split)
+        return sketch_piles(size or SIZE, split, most)
     root, names, note = _find(name, "cyclegan")
     beside = sorted({*names} - {*_below(names, "trainA/", "trainB/", "testA/", "testB/")})
     note, piles = _noted(note, beside, "beside the four folders"), []
     for side in (f"{split}A/", f"{split}B/"):
         inside = tuple(str(root / name) for name in _below(names, side))
         require(bool(inside), f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)")
+        if split == "test":
+            inside = tuple(inside[place] for place in spread(len(inside), most))
         lazy = LazyPictures(read_picture, inside, size or SIZE, 3)
         piles.append(Pictures(f"{name} {side}", lazy.if_they_fit(side), note=note))
     return piles[0], piles[1]

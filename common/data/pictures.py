@@ -31,6 +31,12 @@ def data_root() -> Path:
     return Path(os.environ.get("GAN_DATA") or Path(__file__).parents[2] / "data").expanduser()
 
 
+def spread(length: int, most: int | None) -> list[int]:
+    """At most so many places, evenly spread over `length`, or all."""
+    n = length if most is None else min(most, length)
+    return torch.linspace(0, length - 1, n).long().tolist()
+
+
 @contextmanager
 def without_main() -> Iterator[None]:
     """Processes that start in here import what they need, and not the program that is running: it needs no main guard."""

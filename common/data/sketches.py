@@ -14,12 +14,19 @@ which is that of training faces.
 import torch
 from torch import Tensor
 
+from common.data import faces
 from common.data.faces import face, load_faces
-from common.data.pictures import LazyPictures, Pairs, Pictures
+from common.data.pictures import LazyPictures, Pairs, Pictures, spread
 
 
-def sketch_pairs(size: int, split: str) -> Pairs:
-    """Drawings (A) and coloured faces (B), with attributes: all at once, or drawn when indexed if they fill the memory."""
+def sketch_pairs(size: int, split: str, most: int | None = None) -> Pairs:
+    """Drawings (A) and coloured faces (B), with attributes: all at once, or drawn when indexed if they fill the memory.
+
+    `most` pairs, spread over the split, are drawn alone when indexed, and have no attributes.
+    """
+    if most is not None:
+        few = tuple(f"{split}-{number}" for number in spread(faces.NUMBER, most))
+        return Pairs("sketches", LazyPictures(_pair, few, size, 6))
     coloured = load_faces("avatars", split, size)
     seeds = tuple(f"{split}-{number}" for number in range(len(coloured)))
     lazy = LazyPictures(_pair, seeds, size, 6)
@@ -29,11 +36,15 @@ def sketch_pairs(size: int, split: str) -> Pairs:
     return Pairs("sketches", torch.cat([drawings, coloured.all()], dim=1), coloured.labels, coloured.classes)
 
 
-def sketch_piles(size: int, split: str) -> tuple[Pictures, Pictures]:
+def sketch_piles(size: int, split: str, most: int | None = None) -> tuple[Pictures, Pictures]:
     """To train on, drawings of the first half of the faces and colours of the other half, in orders of their own.
 
-    Of the test split, all drawings and their true colours, in the same order. Each has 3 channels and its attributes.
+    Of the test split, all drawings and their true colours, in the same order, or `most` of them. Each has 3 channels and its
+    attributes, but not if they are few.
     """
+    if split == "test" and most is not None:
+        few = sketch_pairs(size, split, most).all()
+        return Pictures("sketches", few[:, :3]), Pictures("avatars", few[:, 3:])
     drawings, coloured = load_faces("sketches", split, size), load_faces("avatars", split, size)
     first = second = torch.arange(len(coloured))
     if split == "train":
