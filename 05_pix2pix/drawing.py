@@ -27,8 +27,12 @@ def prepare(picture: Image.Image, size: int, clean: bool = False) -> tuple[Image
         done += ["paper to white and lines to black"]
         if box and box != (0, 0, *grey.size):
             margin = round(MARGIN * max(box[2] - box[0], box[3] - box[1]))
-            grey = ImageOps.expand(grey.crop(box), (margin, margin, margin, 0), 255)  # shoulders stand on the lower edge
+            grey = ImageOps.expand(
+                grey.crop(box), (margin, margin, margin, 0), 255
+            )  # shoulders stand on the lower edge
             done += ["cut out the drawing"]
+    elif np.median(grey) < 230:
+        done += ["its paper is grey, which --clean makes white"]
     if grey.width != grey.height:
         grey = ImageOps.pad(grey, (max(grey.size),) * 2, color=255)
         done += ["paper added to make it square"]
@@ -44,8 +48,12 @@ def levelled(grey: Image.Image) -> Image.Image:
     coarse = grey.reduce(8).filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.GaussianBlur(3))
     paper = coarse.resize(grey.size)
     share = np.asarray(grey, np.float32) / np.maximum(np.asarray(paper, np.float32), 1)
-    darkest = np.quantile(share, 0.01)  # one place in a hundred is line in the sparest drawing
-    stretched = np.clip((share - darkest) / max(0.85 - darkest, 0.05), 0, 1)  # the grain of paper is up to a tenth darker
+    darkest = min(
+        np.quantile(share, 0.01), 0.8
+    )  # one place in a hundred is line in the sparest drawing, none on empty paper
+    stretched = np.clip(
+        (share - darkest) / max(0.85 - darkest, 0.05), 0, 1
+    )  # the grain of paper is up to a tenth darker
     return Image.fromarray((255 * stretched).astype(np.uint8))
 
 

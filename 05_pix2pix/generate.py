@@ -47,7 +47,9 @@ class Config(Flags):
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     clean: bool = False  # your drawings are photographs: paper to white, lines to black, the drawing cut out
     whole: bool = False  # translate your pictures whole (not drawings), not only the middle square
-    num: PositiveInt | None = None  # answers to each picture of yours (1), or test pairs: 8 to see (at most 16), 5,000 to score
+    num: PositiveInt | None = (
+        None  # answers to each picture of yours (1), or test pairs: 8 to see (at most 16), 5,000 to score
+    )
     interpolate: bool = False  # also write a GIF: drawings that appear, or a flight over a test region of satellite-map
     score: bool = False  # also score, beside the mean training picture and the blurred truth
     data: str = ""  # the pairs to look at or score; default: those of the run
@@ -119,7 +121,9 @@ def main(config: Config) -> None:
     size, sides = int(settings["size"]), (0, 1) if settings["direction"] == "AtoB" else (1, 0)
     colours = settings["data"] == "sketches" and sides == (0, 1)  # from drawings to faces
     require(not config.clean or colours, "--clean is for drawings, and these weights translate other pictures")
-    require(not config.whole or not colours, "--whole is not for drawings: the network knows faces that fill the picture")
+    require(
+        not config.whole or not colours, "--whole is not for drawings: the network knows faces that fill the picture"
+    )
     torch.manual_seed(config.seed)
     written = []
 
@@ -152,7 +156,9 @@ def main(config: Config) -> None:
 
     if config.interpolate:
         known = name in ("sketches", "satellite-map")
-        require(known, f"--interpolate draws sketches, or flies over the world of satellite-map; it does not know {name}")
+        require(
+            known, f"--interpolate draws sketches, or flies over the world of satellite-map; it does not know {name}"
+        )
         if name == "sketches":
             frames = appearing(generator, test_pairs(4)[0].to(device), frames=33)
         else:
@@ -161,18 +167,19 @@ def main(config: Config) -> None:
         gif = [images.grid(frame, columns, scale=2) for frame in frames]
         written.append(images.save_gif(gif, config.out / "interpolation.gif", seconds_per_frame=0.2))
         still = torch.cat([torch.stack(list(row)) for row in zip(*frames[::4])])
-        written.append(images.save_picture(images.grid(still, len(frames[::4]), scale=2), config.out / "interpolation.png"))
+        written.append(
+            images.save_picture(images.grid(still, len(frames[::4]), scale=2), config.out / "interpolation.png")
+        )
 
     if config.score:
-        train, test = load_pairs(name, size), load_pairs(name, size, "test")
-        n = min(config.num or 5000, len(test))
-        some = torch.linspace(0, len(test) - 1, n).long().tolist()  # from all over the test pairs
+        test = load_pairs(name, size, "test", config.num)
+        some = torch.linspace(0, len(test) - 1, min(5000, len(test))).long().tolist()  # from all over the test pairs
         x, y = (to_float(test[some][side]) for side in sides)
-        faces = colours and name == "sketches" and size == 64 and n >= FEWEST
+        faces = colours and name == "sketches" and size == 64 and len(x) >= FEWEST
         fake = translate(generator.to(device), x.to(device)).cpu()
+        train = load_pairs(name, size, most=1000)  # enough for their mean
         found = {"pix2pix": compare(fake, y, faces)} | references(to_float((train.a, train.b)[sides[1]]), y, faces)
-        sample = f" (a sample of {len(test):,})" if n < len(test) else ""
-        print(f"{n:,} test pairs{sample} of {name}, {settings['direction']}, weights of step {settings['step']}")
+        print(f"{len(x):,} test pairs of {name}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
         written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))
 

@@ -68,7 +68,13 @@ def references(train_truth: Tensor, truth: Tensor, faces: bool = False) -> dict[
 def table(rows: dict[str, dict[str, float]]) -> str:
     """Rows of numbers as text; `ratio` is the L1 over that of the mean predictor."""
     base = rows["mean predictor"]["l1"] or math.nan  # 0 where all pictures are the same
-    columns = {"l1": ("L1", 4), "ratio": ("ratio", 2), "psnr": ("PSNR", 2), "ssim": ("SSIM", 3), "detail": ("detail", 2)}
+    columns = {
+        "l1": ("L1", 4),
+        "ratio": ("ratio", 2),
+        "psnr": ("PSNR", 2),
+        "ssim": ("SSIM", 3),
+        "detail": ("detail", 2),
+    }
     columns |= {"lattice": ("lattice", 2), "fcd": ("FCD", 2), "recall": ("recall", 3)}
     known = [name for name in columns if name == "ratio" or any(name in row for row in rows.values())]
     lines = [" " * 16 + "".join(f"{columns[name][0]:>8}" for name in known)]

@@ -125,7 +125,9 @@ def main(config: Config) -> None:
             written.append(images.save_gif(frames, config.out / "interpolation.gif", 0.1))
 
     if config.score:
-        text, numbers = report(to_b.cpu(), to_a.cpu(), config.data or str(settings["data"]), int(settings["size"]), config.num or MOST)
+        text, numbers = report(
+            to_b.cpu(), to_a.cpu(), config.data or str(settings["data"]), int(settings["size"]), config.num or MOST
+        )
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
     print("\n".join(f"wrote {relative(path)}" for path in written))

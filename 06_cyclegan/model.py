@@ -86,7 +86,12 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, channels: int = 3, width: int = 16, blocks: int = 6, norm: bool = True, upsampling: Upsampling = "transposed"
+        self,
+        channels: int = 3,
+        width: int = 16,
+        blocks: int = 6,
+        norm: bool = True,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [*padded(channels, width, 7), normalised(width, norm), nn.ReLU()]  # c7s1-64

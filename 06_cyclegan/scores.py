@@ -53,7 +53,9 @@ def measure(fake: Tensor, truth: Tensor, faces: bool) -> dict[str, float]:
     return found | ({"fcd": evaluate(to_uint8(fake), yardstick("avatars")).fcd} if faces else {})
 
 
-def report(to_b: Generator, to_a: Generator, data: str, size: int, n: int = MOST) -> tuple[str, dict[str, dict[str, float]]]:
+def report(
+    to_b: Generator, to_a: Generator, data: str, size: int, n: int = MOST
+) -> tuple[str, dict[str, dict[str, float]]]:
     """Both directions beside three references, as a table and as numbers; and the error of the way there and back.
 
     The references: the per-pixel mean of the training pictures of the wanted kind, the picture itself, not translated, and
@@ -66,7 +68,10 @@ def report(to_b: Generator, to_a: Generator, data: str, size: int, n: int = MOST
         ("a to b", to_b, to_a, a, b, means[1]),
         ("b to a", to_a, to_b, b, a, means[0]),
     ):
-        fake, faces = translate(there, source), data == "sketches" and way == "a to b" and size == 64 and len(a) >= FEWEST
+        fake, faces = (
+            translate(there, source),
+            data == "sketches" and way == "a to b" and size == 64 and len(a) >= FEWEST,
+        )
         sets: Mapping[str, tuple[Tensor, bool]] = {
             "translated": (fake, faces),
             "mean of its kind": (mean.expand_as(truth), False),

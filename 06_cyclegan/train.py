@@ -144,7 +144,13 @@ def train(config: Config) -> Path:
 
     # Two translators and two judges. In the paper's letters: to_b is G: X -> Y, to_a F: Y -> X, judge_a D_X, judge_b D_Y.
     blocks = default_blocks(size) if config.blocks is None else config.blocks
-    build = {"channels": data_a.channels, "width": config.width, "blocks": blocks, "norm": config.norm, "upsampling": config.upsampling}
+    build = {
+        "channels": data_a.channels,
+        "width": config.width,
+        "blocks": blocks,
+        "norm": config.norm,
+        "upsampling": config.upsampling,
+    }
     networks: dict[str, nn.Module] = {name: Generator(**build) for name in ("to_b", "to_a")}
     networks |= {name: Discriminator(data_a.channels, config.width_d, layers) for name in ("judge_a", "judge_b")}
     settings = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
