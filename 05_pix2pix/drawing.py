@@ -31,7 +31,7 @@ def prepare(picture: Image.Image, size: int, clean: bool = False) -> tuple[Image
                 grey.crop(box), (margin, margin, margin, 0), 255
             )  # shoulders stand on the lower edge
             done += ["cut out the drawing"]
-    elif np.median(grey) < 230:
+    elif np.median(np.asarray(grey)) < 230:
         done += ["its paper is grey, which --clean makes white"]
     if grey.width != grey.height:
         grey = ImageOps.pad(grey, (max(grey.size),) * 2, color=255)

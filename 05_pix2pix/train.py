@@ -87,7 +87,8 @@ class Config(Settings):
     decay_from: Fraction = 0.5  # share of the steps after which the rate falls to 0; the later program; paper: 1
 
     def __post_init__(self) -> None:
-        depth(self.size), check_patch(self.patch, self.size)  # before anything is drawn or downloaded
+        depth(self.size)  # before anything is drawn or downloaded
+        check_patch(self.patch, self.size)
         shares = self.processes * self.accumulate
         even = self.batch_size % shares == 0
         shared = f"{self.processes} process(es) and --accumulate {self.accumulate}"

@@ -228,7 +228,7 @@ def train(config: Config) -> Path:
             run.log(curves)
         if run.sample_now:
             with run.without_side_effects():
-                there, back = ema.module["to_b"], ema.module["to_a"]
+                there, back = ema.module.values()
                 fake_b, fake_a = there(fixed_a), back(fixed_b)
                 rows = [fixed_a, fake_b, back(fake_b), fixed_b, fake_a, there(fake_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
