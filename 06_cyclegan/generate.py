@@ -28,7 +28,7 @@ from common.command_line import Flags, command_line
 from common.data import load_unpaired, own_pictures, read_picture
 from common.devices import one_device
 from model import Generator, check_size
-from scores import MOST, report
+from scores import report
 
 CHAPTER = "06_cyclegan"
 HERE = Path(__file__).resolve().parent
@@ -43,7 +43,7 @@ class Config(Flags):
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     size: int | None = None  # pixels per side, but not of what is scored; default: those of the training
-    num: PositiveInt | None = None  # held-out pictures of each kind: 10 to show (at most 40), 5,000 to score
+    num: PositiveInt | None = None  # held-out pictures of each kind to show, at most 40; default: 10
     interpolate: bool = False  # also write a GIF that fades from held-out pictures to their translations and back
     score: bool = False  # also score all held-out pairs, beside references
     data: str = ""  # where the held-out pictures come from; default: the data of the training
@@ -53,7 +53,7 @@ class Config(Flags):
 def load_generators(path: Path = HERE / "weights.safetensors") -> tuple[Generator, Generator, dict[str, Any]]:
     """The translators to B and to A in eval mode, and the settings stored beside their weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
-    build = {name: settings[name] for name in ("channels", "width", "blocks", "norm", "upsampling")}
+    build = {name: settings[name] for name in ("channels", "width", "blocks", "norm")}
     both = Generator(**build), Generator(**build)
     for name, generator in zip(("to_b.", "to_a."), both):
         own = {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
@@ -112,10 +112,12 @@ def main(config: Config) -> None:
             written.append(images.save_picture(row, config.out / name))
     else:
         trained_on = config.data or str(settings["data"])
-        piles = load_unpaired(trained_on, size, "test", min(config.num or 10, 40))
-        shown, parts = min(len(pile) for pile in piles), []
+        piles = load_unpaired(trained_on, size, "test")
+        rng = torch.Generator().manual_seed(config.seed)
+        shown, parts = min(config.num or 10, 40, *(len(pile) for pile in piles)), []
+        first = torch.randperm(min(len(pile) for pile in piles), generator=rng)[:shown].sort().values.tolist()
         for pile, ways in zip(piles, ((to_b, to_a), (to_a, to_b))):
-            parts.append(strip(ways, images.to_float(pile.images[list(range(shown))]).to(device)))
+            parts.append(strip(ways, images.to_float(pile.images[first]).to(device)))
         sheet = images.grid(torch.cat(parts), shown, scale=max(1, 128 // size))
         written.append(images.save_picture(sheet, config.out / "strips.png"))
         if config.interpolate:
@@ -125,9 +127,7 @@ def main(config: Config) -> None:
             written.append(images.save_gif(frames, config.out / "interpolation.gif", 0.1))
 
     if config.score:
-        text, numbers = report(
-            to_b.cpu(), to_a.cpu(), config.data or str(settings["data"]), int(settings["size"]), config.num or MOST
-        )
+        text, numbers = report(to_b.cpu(), to_a.cpu(), config.data or str(settings["data"]), int(settings["size"]))
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
     print("\n".join(f"wrote {relative(path)}" for path in written))

@@ -12,14 +12,11 @@ Differs from paper: fewer channels by default (`width` 64 is the paper's); small
 Shape letters: N pictures in a batch, C channels, H × W pixels, F features.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from common import require
 
-Upsampling = Literal["transposed", "resize"]
 STRIDE = 4  # the generator halves the sides twice, so they must be divisible by this
 
 
@@ -51,17 +48,6 @@ def padded(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(in_channels, out_channels, kernel)]
 
 
-def doubled(in_channels: int, out_channels: int, kind: Upsampling) -> list[nn.Module]:
-    """u: double a map, [N, in, H, W] -> [N, out, 2 H, 2 W], by the paper's transposed convolution, or resize and convolve.
-
-    With kernel 3 and stride 2 a transposed convolution gives each second row and column more weights than its neighbours,
-    which leaves a raster (chapter 02).
-    """
-    if kind == "resize":
-        return [nn.Upsample(scale_factor=2), *padded(in_channels, out_channels, 3)]
-    return [nn.ConvTranspose2d(in_channels, out_channels, 3, 2, 1, output_padding=1)]
-
-
 class ResidualBlock(nn.Module):
     """R: x + f(x), f = two 3×3 convolutions (arXiv:1512.03385); [N, F, H, W] -> the same. No ReLU behind the sum."""
 
@@ -82,24 +68,17 @@ class Generator(nn.Module):
         width: channels of the layers next to the pictures; the paper's 64.
         blocks: residual blocks in the middle.
         norm: instance normalisation; `False` takes it away, for an experiment.
-        upsampling: how a map is doubled; see `doubled`.
     """
 
-    def __init__(
-        self,
-        channels: int = 3,
-        width: int = 16,
-        blocks: int = 6,
-        norm: bool = True,
-        upsampling: Upsampling = "transposed",
-    ) -> None:
+    def __init__(self, channels: int = 3, width: int = 16, blocks: int = 6, norm: bool = True) -> None:
         super().__init__()
         layers: list[nn.Module] = [*padded(channels, width, 7), normalised(width, norm), nn.ReLU()]  # c7s1-64
         for features in (2 * width, 4 * width):  # d128, d256: [N, F, H, W] -> [N, 2 F, H / 2, W / 2]
             layers += [nn.Conv2d(features // 2, features, 3, 2, 1), normalised(features, norm), nn.ReLU()]
         layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]  # R256
         for features in (2 * width, width):  # u128, u64: [N, F, H, W] -> [N, F / 2, 2 H, 2 W]
-            layers += [*doubled(2 * features, features, upsampling), normalised(features, norm), nn.ReLU()]
+            up = nn.ConvTranspose2d(2 * features, features, 3, 2, 1, output_padding=1)
+            layers += [up, normalised(features, norm), nn.ReLU()]
         layers += [*padded(width, channels, 7), nn.Tanh()]  # c7s1-3: no norm, which would take the colours away
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)

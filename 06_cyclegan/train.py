@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from common import require
 from common.command_line import Fraction, Settings, Share, command_line
 from common.data import Pictures, batches, load_unpaired
-from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
+from common.devices import make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
-from model import Discriminator, Generator, ImagePool, Upsampling, check_size, default_blocks
+from model import Discriminator, Generator, ImagePool, check_size, default_blocks
 
 CHAPTER = "06_cyclegan"
 LAYERS = {16: 1, 34: 2, 70: 3}  # a patch of so many pixels -> layers of stride 2 in the discriminator
@@ -77,13 +77,11 @@ class Config(Settings):
     blocks: NonNegativeInt | None = None  # residual blocks of a generator; section 4: 9 from 256 pixels up, 6 below
     patch: Literal[16, 34, 70] = 16  # pixels that a discriminator's logit sees; ours: the share of 64 that 70 is of 256
     norm: bool = True  # instance normalisation in the generators; off is for an experiment
-    upsampling: Upsampling = "transposed"  # how the generators double a map
 
     # The optimisers
     lr: PositiveFloat = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
     beta1: Share = 0.5  # Adam's momentum; the authors' code
     beta2: Share = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
-    ema_decay: Share = 0.999  # ours: the pictures come from averages of the generators over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
 
     def __post_init__(self) -> None:
@@ -97,7 +95,7 @@ PRESETS = {
     "laptop": Config(),
     "paper": Config(
         preset="paper", size=256, max_steps=200_000, batch_size=1, mirror=True, jitter=30, lambda_identity=0.0, width=64,
-        width_d=64, blocks=9, patch=70, lr=2e-4, ema_decay=0.0, sample_every=1000, save_every=5000, log_every=100,
+        width_d=64, blocks=9, patch=70, lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
     ),
 }  # fmt: skip
 
@@ -144,13 +142,7 @@ def train(config: Config) -> Path:
 
     # Two translators and two judges. In the paper's letters: to_b is G: X -> Y, to_a F: Y -> X, judge_a D_X, judge_b D_Y.
     blocks = default_blocks(size) if config.blocks is None else config.blocks
-    build = {
-        "channels": data_a.channels,
-        "width": config.width,
-        "blocks": blocks,
-        "norm": config.norm,
-        "upsampling": config.upsampling,
-    }
+    build = {"channels": data_a.channels, "width": config.width, "blocks": blocks, "norm": config.norm}
     networks: dict[str, nn.Module] = {name: Generator(**build) for name in ("to_b", "to_a")}
     networks |= {name: Discriminator(data_a.channels, config.width_d, layers) for name in ("judge_a", "judge_b")}
     settings = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
@@ -158,8 +150,6 @@ def train(config: Config) -> Path:
     adam_d = torch.optim.Adam([*networks["judge_a"].parameters(), *networks["judge_b"].parameters()], **settings)
     factor = partial(learning_rate_factor, total=config.max_steps, decay_from=config.decay_from)
     decay_g, decay_d = (torch.optim.lr_scheduler.LambdaLR(adam, factor) for adam in (adam_g, adam_d))
-    translators = nn.ModuleDict({name: networks[name] for name in ("to_b", "to_a")})
-    ema = fabric.to_device(exponential_moving_average(translators, config.ema_decay))
     # The usual layout in memory: instance norm has no other one on a CPU, and would copy at each layer.
     networks = {name: fabric.setup_module(network) for name, network in networks.items()}
     to_b, to_a, judge_a, judge_b = networks.values()
@@ -176,7 +166,7 @@ def train(config: Config) -> Path:
         "pool_a": pool_a,
         "pool_b": pool_b,
     }
-    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, **others)
+    run = Run(config, fabric, CHAPTER, data, networks, **others)
     columns = min(8, len(data_a), len(data_b))  # so that a picture and its translation lie below each other
     fixed_a, fixed_b = (to_float(examples(pile, columns)).to(fabric.device) for pile in (data_a, data_b))
     # Each kind in an order of its own, so that nothing ties one to the other.
@@ -203,7 +193,6 @@ def train(config: Config) -> Path:
         opt_g.zero_grad()
         fabric.backward(loss_g)
         opt_g.step()
-        ema.update_parameters(translators)
 
         # (2) Discriminators: a real picture against a translation of now or earlier, without its graph.
         pooled_a, pooled_b = from_pool(run, pool_a, fake_a), from_pool(run, pool_b, fake_b)
@@ -228,14 +217,13 @@ def train(config: Config) -> Path:
             run.log(curves)
         if run.sample_now:
             with run.without_side_effects():
-                there, back = ema.module.values()
-                fake_b, fake_a = there(fixed_a), back(fixed_b)
-                rows = [fixed_a, fake_b, back(fake_b), fixed_b, fake_a, there(fake_a)]
+                fake_b, fake_a = to_b.module(fixed_a), to_a.module(fixed_b)
+                rows = [fixed_a, fake_b, to_a.module(fake_b), fixed_b, fake_a, to_b.module(fake_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
         if run.save_now:
             run.save()
 
-    both = copy.deepcopy(ema.module).half()  # half the size on disk
+    both = copy.deepcopy(nn.ModuleDict({"to_b": to_b.module, "to_a": to_a.module})).half()  # half the size on disk
     return run.finish(both, build | {"data": config.data, "size": size})
 
 

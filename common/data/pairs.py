@@ -70,14 +70,12 @@ def load_pairs(name: str, size: int | None = None, split: str = "train", most: i
     return Pairs(name, LazyPictures(read_pair, some, size or SIZE, 6).if_they_fit(name), note=note)
 
 
-def load_unpaired(
-    name: str, size: int | None = None, split: str = "train", most: int | None = None
-) -> tuple[Pictures, Pictures]:
+def load_unpaired(name: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:
     """Load two piles of pictures: `sketches`, `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
 
     Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`. The piles may differ in length. Those of
     `sketches` share no face, and those of `satellite-map` come from different regions; only the test pictures of the two are
-    pairs, which serve to score. `most` test pictures of each, spread over the pile, are there sooner than all. Raises `UserError`.
+    pairs, which serve to score. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
@@ -87,19 +85,15 @@ def load_unpaired(
             region, rng = places[:, 1] // satellite.BAND, torch.Generator().manual_seed(0)
             sides = [torch.nonzero(region % 2 == side).squeeze(1) for side in (0, 1)]
             first, second = (side[torch.randperm(len(side), generator=rng)] for side in sides)
-        elif most is not None:
-            first = second = first[spread(len(first), most)]
         return Pictures("satellite", both[first, :3]), Pictures("map", both[second, 3:])
     if name == "sketches":
-        return sketch_piles(size or SIZE, split, most)
+        return sketch_piles(size or SIZE, split)
     root, names, note = _find(name, "cyclegan")
     beside = sorted({*names} - {*_below(names, "trainA/", "trainB/", "testA/", "testB/")})
     note, piles = _noted(note, beside, "beside the four folders"), []
     for side in (f"{split}A/", f"{split}B/"):
         inside = tuple(str(root / name) for name in _below(names, side))
         require(bool(inside), f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)")
-        if split == "test":
-            inside = tuple(inside[place] for place in spread(len(inside), most))
         lazy = LazyPictures(read_picture, inside, size or SIZE, 3)
         piles.append(Pictures(f"{name} {side}", lazy.if_they_fit(side), note=note))
     return piles[0], piles[1]

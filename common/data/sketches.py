@@ -36,15 +36,11 @@ def sketch_pairs(size: int, split: str, most: int | None = None) -> Pairs:
     return Pairs("sketches", torch.cat([drawings, coloured.all()], dim=1), coloured.labels, coloured.classes)
 
 
-def sketch_piles(size: int, split: str, most: int | None = None) -> tuple[Pictures, Pictures]:
+def sketch_piles(size: int, split: str) -> tuple[Pictures, Pictures]:
     """To train on, drawings of the first half of the faces and colours of the other half, in orders of their own.
 
-    Of the test split, all drawings and their true colours, in the same order, or `most` of them. Each has 3 channels and its
-    attributes, but not if they are few.
+    Of the test split, all drawings and their true colours, in the same order. Each has 3 channels and its attributes.
     """
-    if split == "test" and most is not None:
-        few = sketch_pairs(size, split, most).all()
-        return Pictures("sketches", few[:, :3]), Pictures("avatars", few[:, 3:])
     drawings, coloured = load_faces("sketches", split, size), load_faces("avatars", split, size)
     first = second = torch.arange(len(coloured))
     if split == "train":
