@@ -151,26 +151,31 @@ def test_normalisation_is_the_papers_at_batch_one(model: ModuleType) -> None:
     assert isinstance(model.norm_layer("batch", 5), nn.BatchNorm2d) and model.norm_layer("batch", 5).eps == 1e-5
 
 
-def test_doubling_by_resize_is_nearest_neighbour_and_a_convolution(model: ModuleType) -> None:
+@pytest.mark.parametrize("side", [1, 4, 8, 16])
+def test_doubling_by_resize_is_nearest_neighbour_and_a_convolution(model: ModuleType, side: int) -> None:
     torch.manual_seed(0)
-    x = torch.randn(2, 4, 8, 8)
-    layers = nn.Sequential(*model.doubled(4, 6, "resize", bias=True))
+    x = torch.randn(2, 4, side, side, requires_grad=True)
+    layer = model.doubled(4, 6, "resize", bias=True)
     larger = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    torch.testing.assert_close(layers(x), F.conv2d(larger, layers[1].weight, layers[1].bias, padding=1))
-    assert nn.Sequential(*model.doubled(4, 6, "transposed"))(x).shape == (2, 6, 16, 16)
+    expected, found = F.conv2d(larger, layer.weight, layer.bias, padding=1), layer(x)
+    torch.testing.assert_close(found, expected)
+    some = torch.randn_like(expected)
+    slopes = [torch.autograd.grad((y * some).sum(), [x, layer.weight, layer.bias]) for y in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-5)
+    assert model.doubled(4, 6, "transposed")(x).shape == (2, 6, 2 * side, 2 * side)
 
 
 def test_only_transposed_convolutions_leave_a_raster_on_a_flat_map(model: ModuleType) -> None:
     torch.manual_seed(0)
     flat = torch.ones(1, 4, 16, 16)
     for kind, clean in (("resize", True), ("transposed", False)):
-        inside = nn.Sequential(*model.doubled(4, 6, kind))(flat)[..., 4:-4, 4:-4]
+        inside = model.doubled(4, 6, kind)(flat)[..., 4:-4, 4:-4]
         assert (inside.std((2, 3)).max() < 1e-6) == clean
     kinds = [
         {type(layer) for layer in model.Generator(64, 4, upsampling=kind).modules()}
         for kind in ("resize", "transposed")
     ]
-    assert nn.ConvTranspose2d not in kinds[0] and nn.Upsample not in kinds[1]
+    assert nn.ConvTranspose2d not in kinds[0] and model.ResizeConv2d not in kinds[1]
 
 
 def test_norms_and_biases_are_where_the_paper_has_them(model: ModuleType) -> None:
