@@ -160,7 +160,7 @@ def main(config: Config) -> None:
             known, f"--interpolate draws sketches, or flies over the world of satellite-map; it does not know {name}"
         )
         if name == "sketches":
-            frames = appearing(generator, test_pairs(4)[0].to(device), frames=33)
+            frames = appearing(generator, test_pairs(4)[0].to(device), frames=17)
         else:
             frames = flight(generator.cpu(), sides, size, column=4300, frames=26)  # in China, 107° east: a test region
         columns = 4 if name == "sketches" else 3

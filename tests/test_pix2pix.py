@@ -312,7 +312,9 @@ def test_one_step_minimises_what_the_readme_says(
     fabric = devices.make_fabric(config)
     x, y = next(pair_batches(pairs.load_pairs("satellite-map", 32), 4, 3, fabric))
     x, y = (x, y) if direction == "AtoB" else (y, x)
-    opt_g, opt_d = (torch.optim.Adam(n.parameters(), config.lr, (0.5, 0.999)) for n in (generator, judge))
+    opt_g, opt_d = (
+        torch.optim.Adam(n.parameters(), config.lr, (config.beta1, config.beta2)) for n in (generator, judge)
+    )
     bce = F.binary_cross_entropy_with_logits
     fake = generator(x).detach()
     real_logits, fake_logits = judge(x, y), judge(x, fake)
@@ -567,7 +569,7 @@ def test_generate_draws_and_colours(script: Script, tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 300 and name in printed
     assert Image.open(tmp_path / "grid.png").size == ((6 * 66 + 2) * 2, (3 * 66 + 2) * 2)
     frames = Image.open(tmp_path / "interpolation.gif")
-    assert getattr(frames, "n_frames", 1) > 20 and frames.size == ((4 * 66 + 2) * 2, (2 * 66 + 2) * 2)
+    assert getattr(frames, "n_frames", 1) > 12 and frames.size == ((4 * 66 + 2) * 2, (2 * 66 + 2) * 2)
 
 
 def test_drawings_appear_from_above(generate: ModuleType) -> None:
@@ -782,8 +784,23 @@ def test_a_drawing_gets_its_answers(script: Script, tmp_path: Path) -> None:
 
 
 def test_shipped_weights_keep_the_readmes_promise(generate: ModuleType, scores: ModuleType) -> None:
+    """1,000 test drawings: L1 alone is nearer to the truth, and three times as far from real faces; no raster."""
+    some = pairs.load_pairs("sketches", 64, "test", 1000)
+    drawings, truth = (images.to_float(side) for side in some[list(range(len(some)))])
+    found = {}
+    for name in ("weights", "l1-alone"):
+        generator, settings = generate.load_generator(Path(generate.HERE) / f"{name}.safetensors")
+        assert (settings["data"], settings["direction"], settings["size"]) == ("sketches", "AtoB", 64)
+        torch.manual_seed(1)
+        found[name] = scores.compare(generate.translate(generator, drawings), truth, faces=True)
+    assert found["l1-alone"]["l1"] < found["weights"]["l1"]
+    assert found["l1-alone"]["fcd"] > 3 * found["weights"]["fcd"]
+    assert found["weights"]["lattice"] < 1.5 and 0.5 < found["weights"]["detail"] < 1.5
+
+
+def test_maps_keep_the_readmes_promise(generate: ModuleType, scores: ModuleType) -> None:
     """At most 0.65 of the mean predictor's L1, on tiles that share no pixel with those of the training."""
-    generator, settings = generate.load_generator()
+    generator, settings = generate.load_generator(SATELLITE[1])
     assert (settings["data"], settings["direction"], settings["size"]) == ("satellite-map", "AtoB", 64)
     test, train = (pairs.load_pairs("satellite-map", 64, split) for split in ("test", "train"))
     truth = images.to_float(test.b)
