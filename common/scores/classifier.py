@@ -1,7 +1,8 @@
-"""The frozen networks behind the scores: small classifiers for digits, clothes and faces. `training.py` has trained them.
+"""The frozen networks behind the scores: small classifiers for digits, clothes and faces.
 
-Their 64 features are a linear map (after a ReLU a third of them would be dead), standardised with the statistics of the
-training set. The logits are read off behind a ReLU, so that the features need not shrink to the ten classes alone.
+`tests/train_classifier.py` has trained them. Their 64 features are a linear map (after a ReLU a third of them would be
+dead), standardised with the statistics of the training set. The logits are read off behind a ReLU, so that the features
+need not shrink to the ten classes alone.
 """
 
 from pathlib import Path
