@@ -50,21 +50,15 @@ class Stopped(UserError):
 class Run:
     """One training run: what it writes, when, and how it goes on after a stop.
 
-    `networks` are those that learn; beside them `others` is everything with a `state_dict` that decides the next step. With
+    `networks` are those that learn; `rest` is everything with a `state_dict` that decides the next step. With
     `config.resume` all are filled from the checkpoint, and the random states too: the next step is the one that would have come.
     """
 
     def __init__(
-        self,
-        config: Any,
-        fabric: Fabric,
-        chapter: str,
-        data: Pictures,
-        networks: Mapping[str, nn.Module],
-        **others: Any,
+        self, config: Any, fabric: Fabric, chapter: str, data: Pictures, networks: Mapping[str, nn.Module], **rest: Any
     ) -> None:
         self.config, self.fabric, self.chapter = config, fabric, chapter
-        self.networks, self.state = networks, {**networks, **others}
+        self.networks, self.state = networks, {**networks, **rest}
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
         self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
