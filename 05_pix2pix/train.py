@@ -57,7 +57,7 @@ class Config(Settings):
     data: str = "sketches"  # drawings and faces; satellite-map, facades, maps, …; or a folder or zip of your own
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
     size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
-    max_steps: NonNegativeInt = 2500  # updates of the generator; ours: README.md has a longer run, whose L1 was higher
+    max_steps: NonNegativeInt = 2000  # updates of the generator; ours: about ten minutes; README.md has a longer run
     batch_size: PositiveInt = 16  # pairs of all devices together; section 3.3: 1 to 10; ours: small ones waste a core
     accumulate: PositiveInt = 1  # work on the batch in so many parts, one after the other, to save memory
 
