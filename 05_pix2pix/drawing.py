@@ -27,18 +27,16 @@ def prepare(picture: Image.Image, size: int, clean: bool = False) -> tuple[Image
         done += ["paper to white and lines to black"]
         if box and box != (0, 0, *grey.size):
             margin = round(MARGIN * max(box[2] - box[0], box[3] - box[1]))
-            grey = ImageOps.expand(
-                grey.crop(box), (margin, margin, margin, 0), 255
-            )  # shoulders stand on the lower edge
+            grey = ImageOps.expand(grey.crop(box), (margin, margin, margin, 0), 255)  # shoulders end at the edge
             done += ["cut out the drawing"]
     elif np.median(np.asarray(grey)) < 230:
-        done += ["its paper is grey, which --clean makes white"]
+        done += ["its paper is not white: try --clean"]
     if grey.width != grey.height:
         grey = ImageOps.pad(grey, (max(grey.size),) * 2, color=255)
         done += ["paper added to make it square"]
-    missing = round(PEN * grey.width - line_width(grey))
+    missing = round(PEN * grey.width - line_width(grey)) // 2 * 2  # a filter adds as much on both sides
     if missing > 0:
-        grey = grey.filter(ImageFilter.MinFilter(2 * (missing // 2) + 1))
+        grey = grey.filter(ImageFilter.MinFilter(missing + 1))
         done += [f"lines made thicker by {missing / grey.width:.1%} of the side"]
     return grey.resize((size, size), Image.Resampling.BOX if grey.width >= size else Image.Resampling.LANCZOS), done
 
@@ -48,12 +46,8 @@ def levelled(grey: Image.Image) -> Image.Image:
     coarse = grey.reduce(8).filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.GaussianBlur(3))
     paper = coarse.resize(grey.size)
     share = np.asarray(grey, np.float32) / np.maximum(np.asarray(paper, np.float32), 1)
-    darkest = min(
-        np.quantile(share, 0.01), 0.8
-    )  # one place in a hundred is line in the sparest drawing, none on empty paper
-    stretched = np.clip(
-        (share - darkest) / max(0.85 - darkest, 0.05), 0, 1
-    )  # the grain of paper is up to a tenth darker
+    darkest = min(np.quantile(share, 0.01), 0.8)  # one place in a hundred is line in the sparest drawing; or none is
+    stretched = np.clip((share - darkest) / (0.85 - darkest), 0, 1)  # grain of paper is up to a tenth darker: white
     return Image.fromarray((255 * stretched).astype(np.uint8))
 
 

@@ -30,9 +30,10 @@ from common.command_line import Flags, command_line
 from common.data import load_pairs, open_picture, own_pictures
 from common.devices import one_device
 from common.images import to_float
+from common.scores.tables import MIN_PICTURES
 from drawing import prepare
 from model import Generator
-from scores import FEWEST, compare, references, table
+from scores import compare, references, table
 
 CHAPTER = "05_pix2pix"
 HERE = Path(__file__).resolve().parent
@@ -119,9 +120,7 @@ def main(config: Config) -> None:
     size, sides = int(settings["size"]), (0, 1) if settings["direction"] == "AtoB" else (1, 0)
     colours = settings["data"] == "sketches" and sides == (0, 1)  # from drawings to faces
     require(not config.clean or colours, "--clean is for drawings, and these weights translate other pictures")
-    require(
-        not config.whole or not colours, "--whole is not for drawings: the network knows faces that fill the picture"
-    )
+    require(not config.whole or not colours, "--whole is not for drawings: faces fill the pictures that this learned")
     torch.manual_seed(config.seed)
     written = []
 
@@ -141,12 +140,14 @@ def main(config: Config) -> None:
             taken.add((config.out / name).resolve())
             written.append(images.save_picture(sheet, config.out / name))
 
-    def test_pairs(most: int) -> tuple[Tensor, Tensor]:
+    name = config.data or str(settings["data"])
+
+    def test_pairs(most: int | None) -> tuple[Tensor, Tensor]:
+        """Inputs and answers from all over the test pairs, at most 5,000."""
         pairs = load_pairs(name, size, "test", most)
-        found = pairs[list(range(len(pairs)))]
+        found = pairs[torch.linspace(0, len(pairs) - 1, min(5000, len(pairs))).long().tolist()]
         return to_float(found[sides[0]]), to_float(found[sides[1]])
 
-    name = config.data or str(settings["data"])
     if not config.pictures:
         x, y = test_pairs(min(config.num or 8, 16))
         rows = torch.cat([x, translate(generator, x.to(device)).cpu(), y])
@@ -154,9 +155,7 @@ def main(config: Config) -> None:
 
     if config.interpolate:
         known = name in ("sketches", "satellite-map")
-        require(
-            known, f"--interpolate draws sketches, or flies over the world of satellite-map; it does not know {name}"
-        )
+        require(known, f"--interpolate draws sketches, or flies over the world of satellite-map, not over {name}")
         if name == "sketches":
             frames = appearing(generator, test_pairs(4)[0].to(device), frames=17)
         else:
@@ -164,19 +163,16 @@ def main(config: Config) -> None:
         columns = 4 if name == "sketches" else 3
         gif = [images.grid(frame, columns, scale=2) for frame in frames]
         written.append(images.save_gif(gif, config.out / "interpolation.gif", seconds_per_frame=0.2))
-        still = torch.cat([torch.stack(list(row)) for row in zip(*frames[::4])])
-        written.append(
-            images.save_picture(images.grid(still, len(frames[::4]), scale=2), config.out / "interpolation.png")
-        )
+        still = images.grid(torch.cat([torch.stack(row) for row in zip(*frames[::4])]), len(frames[::4]), scale=2)
+        written.append(images.save_picture(still, config.out / "interpolation.png"))
 
     if config.score:
-        test = load_pairs(name, size, "test", config.num)
-        some = torch.linspace(0, len(test) - 1, min(5000, len(test))).long().tolist()  # from all over the test pairs
-        x, y = (to_float(test[some][side]) for side in sides)
-        faces = colours and name == "sketches" and size == 64 and len(x) >= FEWEST
+        x, y = test_pairs(config.num)
+        faces = colours and name == "sketches" and size == 64 and len(x) >= MIN_PICTURES
         fake = translate(generator.to(device), x.to(device)).cpu()
-        train = load_pairs(name, size, most=1000)  # enough for their mean
-        found = {"pix2pix": compare(fake, y, faces)} | references(to_float((train.a, train.b)[sides[1]]), y, faces)
+        some = load_pairs(name, size, most=1000)  # enough for the mean training picture
+        learned = to_float(some[list(range(len(some)))][sides[1]])
+        found = {"pix2pix": compare(fake, y, faces)} | references(learned, y, faces)
         print(f"{len(x):,} test pairs of {name}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
         written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))

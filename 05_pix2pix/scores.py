@@ -18,8 +18,6 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from common.images import to_float, to_uint8
 from common.scores import distances, evaluate, yardstick
 
-FEWEST = 1000  # pictures that the FCD needs
-
 
 def power(pictures: Tensor) -> Tensor:
     """Mean power of each wave, over pictures and channels: float [N, C, H, W] -> [H, W], discrete Fourier transform."""
@@ -69,13 +67,9 @@ def table(rows: dict[str, dict[str, float]]) -> str:
     """Rows of numbers as text; `ratio` is the L1 over that of the mean predictor."""
     base = rows["mean predictor"]["l1"] or math.nan  # 0 where all pictures are the same
     columns = {
-        "l1": ("L1", 4),
-        "ratio": ("ratio", 2),
-        "psnr": ("PSNR", 2),
-        "ssim": ("SSIM", 3),
-        "detail": ("detail", 2),
-    }
-    columns |= {"lattice": ("lattice", 2), "fcd": ("FCD", 2), "recall": ("recall", 3)}
+        "l1": ("L1", 4), "ratio": ("ratio", 2), "psnr": ("PSNR", 2), "ssim": ("SSIM", 3), "detail": ("detail", 2),
+        "lattice": ("lattice", 2), "fcd": ("FCD", 2), "recall": ("recall", 3),
+    }  # heading, and digits behind the point  # fmt: skip
     known = [name for name in columns if name == "ratio" or any(name in row for row in rows.values())]
     lines = [" " * 16 + "".join(f"{columns[name][0]:>8}" for name in known)]
     for name, row in rows.items():
