@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import torch
 import tyro
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from pydantic import ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from common import UserError
@@ -60,11 +60,21 @@ class Settings(Flags):
     log_every: PositiveInt = 20  # steps between two points of the curves
     sample_every: PositiveInt = 100  # steps between two sample grids
     save_every: PositiveInt = 500  # steps between two checkpoints
+    keep_every: NonNegativeInt = 0  # steps between two files of weights that stay, to go back to; 0: only the last
+    skip_broken: bool = False  # train without the pictures that cannot be read, instead of naming them and stopping
+    white: tuple[
+        PositiveInt, ...
+    ] = ()  # the number that is white in your pictures: 4095 for 12 bits (in 05, 06: for A and B)
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
     devices: PositiveInt = 1  # processes on this machine, one for each GPU
     num_nodes: PositiveInt = 1  # machines
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16-mixed where it is native
     compile: bool = False  # hand the networks to torch.compile
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How pictures of your own are read: for `load` and its like."""
+        return {"skip_broken": self.skip_broken, "white": self.white}
 
     @property
     def processes(self) -> int:
