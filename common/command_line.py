@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 import tyro
@@ -36,6 +36,22 @@ class Flags:
     """What every program has. The comment beside a field is its help text; a value out of its range is a `UserError`."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # decides all random numbers
+
+    MADE_BY: ClassVar[tuple[str, ...]] = ()  # the flags of a `generate.py` that decide how its pictures look
+
+    def file(self, name: str) -> Path:
+        """The path in `out` of something new: behind its name what made it, unless that is the default.
+
+        Besides `MADE_BY` those are the weights and the seed. So nothing overwrites what it is to be compared with.
+        """
+        given, (stem, ending) = vars(self), name.rsplit(".", 1)
+        for flag in ("weights", *self.MADE_BY, "seed"):
+            value = given[flag]
+            if value != type(self).__dataclass_fields__[flag].default:  # type: ignore[attr-defined]
+                if isinstance(value, Path):  # of a run its name, else that of the file
+                    value = value.parent.name if value.stem in ("weights", "last") else value.stem
+                stem += f"_{flag}" + ("" if value is True else f"-{value}")
+        return Path(given["out"], f"{stem}.{ending}".replace("/", "-").replace(" ", "_"))
 
     @model_validator(mode="wrap")
     @classmethod

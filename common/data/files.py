@@ -84,7 +84,8 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
         if white or picture.mode.startswith(("I", "F")):
             numbers, top = numbers_in(picture)
             require(
-                white or top, "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white"
+                bool(white or top),
+                "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white",
             )
             numbers = (numbers / (white or top) * 255).clip(0, 255)
             picture = Image.fromarray(numbers.round().astype(np.uint8))
