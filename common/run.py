@@ -154,10 +154,7 @@ class Run:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)  # the second one ends the process, whatever it is doing
         if self.fabric.is_global_zero:
-            os.write(
-                2,
-                b"\nfinishing this step and saving; a second Ctrl-C leaves at once, without the steps since the last save\n",
-            )
+            os.write(2, b"\nfinishing this step and saving; a second Ctrl-C leaves at once, with the last save alone\n")
 
     def _anybody_interrupted(self) -> bool:
         """All processes must stop at the same step."""
@@ -198,14 +195,11 @@ class Run:
             self.history.setdefault(tag, []).append(value)
         losses = {tag: f"{value:.3f}" for tag, value in values.items() if tag.startswith("loss/")}
         self._bar.set_postfix(losses)
-        now = time.perf_counter()
+        now, total = time.perf_counter(), self.config.max_steps
         if self.fabric.is_global_zero and self._bar.disable and now - self._said > SECONDS_OF_SILENCE:
-            self._said, left = (
-                now,
-                (self.config.max_steps - self.step) * (now - self._started) / (self.step - self._first),
-            )
+            self._said, left = now, (now - self._started) / 60 * (total - self.step) / (self.step - self._first)
             shown = ", ".join(f"{tag} {value}" for tag, value in losses.items())
-            print(f"step {self.step:,} of {self.config.max_steps:,}, {left / 60:.0f} minutes left; {shown}", flush=True)
+            print(f"step {self.step:,} of {total:,}, {left:.0f} minutes left; {shown}", flush=True)
         if self._writer:
             for tag, value in values.items():
                 self._writer.add_scalar(tag, value, self.step)
@@ -250,11 +244,11 @@ class Run:
         parts = {*self.state, "classes", "weights", "settings"}
         absent = ", ".join(sorted((now.keys() - saved.keys()) | (parts - content.keys())))
         require(not absent, f"--resume: {path} is of an older version of this chapter (it has no {absent}): train anew")
-        other = f"--data has the classes {shorten(', '.join(self._classes), 200)}, and the run had"
-        same = content["classes"] == self._classes
-        require(
-            same, f"{other} {shorten(', '.join(content['classes']), 200)}: give it the pictures it had, or train anew"
+        both = [shorten(", ".join(classes), 200) for classes in (self._classes, content["classes"])]
+        other = (
+            f"--data has the classes {both[0]}, and the run had {both[1]}: give it the pictures it had, or train anew"
         )
+        require(content["classes"] == self._classes, other)
         self._weights = content["weights"], content["settings"]
         done, total = content["step"], self.config.max_steps
         weights = self.folder / "weights.safetensors"  # written last: without them the run was stopped while it ended

@@ -4,7 +4,7 @@
     for real, labels in batches(data, 128, seed=0, fabric=fabric): ...   # float32 [N, C, H, W] in [-1, 1], forever
 
 A data set that fits in memory is decoded once and kept as uint8; a batch is then a single indexing operation. A larger
-one is decoded by worker processes while the networks train. `pairs.py` has the pairs and piles of chapters 05 and 06.
+one is read by threads, or drawn by processes, while the networks train. `pairs.py` has the pairs and piles of chapters 05 and 06.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ def load(
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
     if name not in NAMED:
-        return load_folder(name, size or FOLDER_SIZE, channels or 3, NAMED, split, skip_broken, *white[:1])
+        return load_folder(name, size or FOLDER_SIZE, channels or 3, NAMED, split, skip_broken, (*white, 0)[0])
     pictures = NAMED[name](split, size)
     images = pictures.images
     if not isinstance(images, Tensor):  # decoded or drawn at the wanted size anyway

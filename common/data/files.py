@@ -52,9 +52,8 @@ def numbers_in(picture: Image.Image) -> tuple[np.ndarray, int]:
     """The numbers of a picture [H, W] or [H, W, 3], and the largest that its format holds; 0: nobody knows."""
     if not picture.mode.startswith(("I", "F")):
         return np.asarray(picture.convert("RGB")), 255
-    return np.asarray(picture), 0 if picture.mode == "F" or (
-        picture.mode == "I" and picture.format == "TIFF"
-    ) else 65535
+    unknown = picture.mode == "F" or (picture.mode, picture.format) == ("I", "TIFF")
+    return np.asarray(picture), 0 if unknown else 65535
 
 
 def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Image:
@@ -72,9 +71,7 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
                     picture.draft(None, (2 * small, 2 * small))  # type: ignore[arg-type]
                 picture.load()
         except Exception:
-            with contextlib.suppress(
-                RuntimeError
-            ):  # libpng minds the pixels of a PNG alone, and not what stands beside them
+            with contextlib.suppress(RuntimeError):  # libpng minds the pixels of a PNG alone
                 return to_pil_image(decode_png(read_file(str(path)), ImageReadMode.RGB))
             raise
         with contextlib.suppress(Exception):  # a broken note is none
@@ -83,12 +80,9 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
             picture = picture.convert("RGB")  # the fourth band may be infrared: nothing says that it is transparency
         if white or picture.mode.startswith(("I", "F")):
             numbers, top = numbers_in(picture)
-            require(
-                bool(white or top),
-                "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white",
-            )
-            numbers = (numbers / (white or top) * 255).clip(0, 255)
-            picture = Image.fromarray(numbers.round().astype(np.uint8))
+            most = white or top
+            require(most > 0, "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white")
+            picture = Image.fromarray((numbers / most * 255).clip(0, 255).round().astype(np.uint8))
         if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -113,19 +107,15 @@ def own_pictures(paths: Iterable[Path]) -> list[Path]:
         require(bool(inside), f"there are no pictures in the folder {path}")
         found += inside
     found = list(dict.fromkeys(found))  # a folder and one below it may both be named
-    broken = {path: wrong for path in found if (wrong := _wrong_with(path))}
-    require(not found or len(broken) < len(found), next(iter(broken.values()), ""))
-    for wrong in broken.values():
-        print(f"left out: {wrong}", file=sys.stderr)
-    return [path for path in found if path not in broken]
-
-
-def _wrong_with(path: Path) -> str:
-    try:
-        open_picture(path, 1)
-    except UserError as error:
-        return str(error)
-    return ""
+    whole = []
+    for path in found:
+        try:
+            open_picture(path, small=1)
+            whole.append(path)
+        except UserError as error:
+            require(bool(whole) or path != found[-1], str(error))
+            print(f"left out: {error}", file=sys.stderr)
+    return whole
 
 
 # ---------------------------------------------------------------------------------------------------- folders

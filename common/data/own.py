@@ -26,13 +26,7 @@ SPLITS = {"train": ("train", "training"), "test": ("test", "testing", "val", "va
 
 
 def load_folder(
-    name: str,
-    size: int,
-    channels: int,
-    known: Iterable[str],
-    split: str = "train",
-    skip_broken: bool = False,
-    white: int = 0,
+    name: str, size: int, channels: int, known: Iterable[str], split: str, skip_broken: bool, white: int
 ) -> Pictures:
     """The pictures below a folder or in a zip. If all lie in subfolders, the subfolders' names are their classes.
 

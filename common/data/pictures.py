@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
@@ -50,17 +49,11 @@ def without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _read(read: Callable[..., Tensor], *which: Any) -> np.ndarray:
-    return read(
-        *which
-    ).numpy()  # a tensor would travel between processes through /dev/shm, which is small in containers
-
-
 @dataclass(frozen=True)
 class LazyPictures:
     """Pictures that look like one uint8 tensor [N, C, size, size], and are read or drawn when indexed."""
 
-    read: Callable[[Any, int, int], Tensor]  # (source, size, channels) -> uint8 [C, size, size]; workers import it
+    read: Callable[[Any, int, int], Tensor]  # (source, size, channels) -> uint8 [C, size, size]; processes import it
     sources: tuple[Any, ...]  # what each picture is read from
     size: int
     channels: int
@@ -75,9 +68,9 @@ class LazyPictures:
         """Whether all of them fit in memory."""
         return len(self.sources) * self.channels * self.size**2 <= MEMORY_LIMIT
 
-    def one(self, index: int) -> Callable[[], np.ndarray]:
-        """What another thread or process has to do for one picture."""
-        return partial(_read, self.read, self.sources[index], self.size, self.channels)
+    def one(self, index: int) -> np.ndarray:
+        """What another thread or process does. A tensor would travel through /dev/shm, which is small in containers."""
+        return self[[index]][0].numpy()
 
     def __getitem__(self, indices: list[int]) -> Tensor:
         return torch.stack([self.read(self.sources[i], self.size, self.channels) for i in indices])
@@ -180,7 +173,7 @@ def _ahead(data: Pictures, order: Iterator[list[int]], batches_ahead: int = 4) -
         with dead:
             for indices in order:
                 with without_main():
-                    waiting.append((indices, [pool.submit(lazy.one(index)) for index in indices]))
+                    waiting.append((indices, [pool.submit(lazy.some([index]).one, 0) for index in indices]))
                 if len(waiting) == batches_ahead:
                     first, found = waiting.popleft()
                     yield data.batch(first, torch.from_numpy(np.stack([picture.result() for picture in found])))
@@ -197,8 +190,8 @@ def batches(data: Pictures, n: int, seed: int, fabric: Fabric, start: int = 0) -
     require(n <= len(data), f"--batch-size {n} is more than the {len(data):,} pictures of {data.name}")
     require(n % world == 0, f"--batch-size {n} cannot be shared evenly by {world} processes")
     order = shuffled_order(len(data), n, seed, start, fabric.global_rank, world)
-    at_once = isinstance(data.images, Tensor)
-    for images, labels in (data[indices] for indices in order) if at_once else _ahead(data, order):
+    read = map(data.__getitem__, order) if isinstance(data.images, Tensor) else _ahead(data, order)
+    for images, labels in read:
         yield to_float(fabric.to_device(images)), fabric.to_device(labels)
 
 
