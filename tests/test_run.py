@@ -26,7 +26,7 @@ from common import UserError, checkpoint, command_line, data, devices, relative,
 from tests.conftest import CHAPTERS, ROOT, fork, free_port, pair, same, start
 
 Script = Callable[..., tuple[int, str, str]]
-TRAIN = "01_basic_gan/train.py"
+TRAIN, GENERATE = "01_basic_gan/train.py", "01_basic_gan/generate.py"
 SMALL = [
     "--generator-hidden",
     16,
@@ -424,7 +424,8 @@ lock.acquire()
 train.Run.randn = lambda *_: print("stuck", flush=True) or lock.acquire()
 train.train(train.Config(max_steps=9, accelerator="cpu", out={str(tmp_path / "run")!r}))
 """
-    process = start("-c", program)
+    (tmp_path / "stuck.py").write_text(program)
+    process = start(str(tmp_path / "stuck.py"))
     try:
         assert process.stdout and "stuck\n" in iter(process.stdout.readline, "")
         process.send_signal(signal.SIGINT)
@@ -541,7 +542,19 @@ TINY: dict[str, list[object]] = {
     "02_dcgan": ["--data", "mnist-10k", "--width-g", 4, "--width-d", 4, "--batch-size", 8],
     "03_wgan_gp": ["--batch-size", 8, "--n-critic", 1],
     "04_conditional_gan": ["--width", 4, "--batch-size", 8],
-    "05_pix2pix": ["--data", "satellite-map", "--size", 16, "--width-g", 4, "--width-d", 4, "--batch-size", 2],
+    "05_pix2pix": [
+        "--data",
+        "satellite-map",
+        "--size",
+        32,
+        "--patch",
+        16,
+        "--no-mirror",
+        "--width-g",
+        4,
+        "--width-d",
+        4,
+    ],
     "06_cyclegan": ["--data", "satellite-map", "--size", 32, "--width", 4, "--blocks", 1, "--patch", 16],
     "07_progan": ["--data", "mnist-10k", "--size", 8],
     "08_stylegan": ["--data", "mnist-10k", "--size", 8],
