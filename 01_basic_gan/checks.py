@@ -66,6 +66,7 @@ MISTAKES_D = {
     "the gradients of an earlier update are still there: opt_d.zero_grad() is missing": _step_d(clear=False),
     "the fakes are missing from the loss": _step_d(lambda real, fake: real_and_fake(real, 0 * fake - 99)),
     "the real points are missing from the loss": _step_d(lambda real, fake: real_and_fake(0 * real + 99, fake)),
+    "a sigmoid comes twice: the loss takes logits": _step_d(lambda *x: real_and_fake(x[0].sigmoid(), x[1].sigmoid())),
     "a step uphill: Eq. 1 is to be ascended, so its negative is to be descended": _step_d(
         lambda *x: -real_and_fake(*x)
     ),
@@ -76,6 +77,7 @@ MISTAKES_D = {
 }
 MISTAKES_G = {
     "it helps the discriminator: here the fakes are to be called real": _step_g(lambda a: F.softplus(a).mean()),
+    "a sigmoid comes twice: the loss takes logits": _step_g(lambda a: F.softplus(-a.sigmoid()).mean()),
     "that is the saturating loss of Eq. 1: minimise -log D(G(z))": _step_g(lambda a: -F.softplus(a).mean()),
     "the gradients of an earlier update are still there: opt_g.zero_grad() is missing": _step_g(clear=False),
     "a sum over the batch instead of a mean": _step_g(lambda a: F.softplus(-a).sum()),

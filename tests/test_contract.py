@@ -384,7 +384,7 @@ def test_notebooks_are_executed_and_their_solutions_are_hidden(chapter: str) -> 
     sources = ["".join(cell["source"]) for cell in code]
     exercises = sum("answer = ..." in source for source in sources)
     solutions = [cell for cell in code if "".join(cell["source"]).startswith("# @title Solution")]
-    assert exercises >= 4 and len(solutions) == exercises
+    assert len(solutions) == exercises and (exercises >= 4 or (ROOT / chapter / "exercises.ipynb").exists())
     for cell in solutions:
         assert cell["metadata"]["jupyter"]["source_hidden"] is True
         said = "".join("".join(output.get("text", "")) for output in cell["outputs"])
