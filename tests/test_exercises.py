@@ -5,6 +5,7 @@ Each wrong answer below is the solution with one edit, and `words` is what the c
 
 import io
 import json
+import linecache
 import re
 import sys
 from collections import defaultdict
@@ -53,7 +54,15 @@ def run(source: str, names: dict[str, Any]) -> list[str]:
     """What a cell prints."""
     said = io.StringIO()
     with redirect_stdout(said):
-        exec(re.sub("^%.*", "", source, flags=re.MULTILINE), names)
+        source = re.sub("^%.*", "", source, flags=re.MULTILINE)
+        file = f"<cell {hash(source)}>"
+        linecache.cache[file] = (
+            len(source),
+            None,
+            source.splitlines(True),
+            file,
+        )  # as IPython does: errors show their line
+        exec(compile(source, file, "exec"), names)
     return said.getvalue().splitlines()
 
 
@@ -151,7 +160,7 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("update_discriminator", "opt_d.zero_grad()", "loss_d = loss_d / 2\n    opt_d.zero_grad()", "half of the loss"),
         ("update_discriminator", "opt_d.zero_grad()", "loss_d = len(z) * loss_d\n    opt_d.zero_grad()", "a sum over the batch"),
         ("update_discriminator", "cross_entropy = ", "real_logits, fake_logits = real_logits.sigmoid(), fake_logits.sigmoid()\n    cross_entropy = ", "a sigmoid comes twice"),
-        ("update_discriminator", "generator(z)", "generatr(z)", "raised NameError in the line `fake = generatr(z)`"),
+        ("update_discriminator", "generator(z)", "nobody(z)", "raised NameError in the line `fake = nobody(z)`"),
         ("update_generator", "F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))", "-F.logsigmoid(fake_logits).mean()", "right"),
         ("update_generator", "torch.ones_like", "torch.zeros_like", "the fakes are to be called real"),
         ("update_generator", "F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))", "-F.softplus(fake_logits).mean()", "the saturating loss"),
@@ -212,7 +221,6 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("mended", "real = F.binary_cross_entropy(", "real = F.binary_cross_entropy_with_logits(", "is off by"),
         ("mended", "real = ", "return checks.published(real_outputs, fake_outputs)\n    real = ", "as it was"),
         ("mended", "real = ", "return checks.published(real_outputs.sigmoid(), fake_outputs.sigmoid())\n    real = ", "a third sigmoid"),
-        ("mended", "real = ", "real_outputs, fake_outputs = fake_outputs, real_outputs\n    real = ", "is off by"),
         ("mended", "real = ", "real_outputs, fake_outputs = 1 - real_outputs, 1 - fake_outputs\n    real = ", "the targets are swapped"),
         *numbers("smallest"),
         ("generator_loss", "F.softplus(-fake_logits).mean()", "F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))", "right"),
