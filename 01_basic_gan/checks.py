@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 import ring
-from common.checks import NotYet, answered, check, check_choice, check_number, copy_weights, on_cases
+from common.checks import NotYet, answered, check, check_choice, check_number, copy_weights, on_cases, with_layers
 from model import Discriminator, Generator
 from train import discriminator_loss as chapters_discriminator_loss
 from train import draw_targets
@@ -167,19 +167,6 @@ def no_zero_grad(answer: Any) -> None:
 # ------------------------------------------------------------------------------------------------------- networks
 
 
-def _with(kind: type[nn.Module], old: type[nn.Module], new: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-    """The chapter's network with other layers in the place of those of one kind."""
-
-    def build() -> nn.Module:
-        network = kind()
-        for i, layer in enumerate(network.layers):  # type: ignore[arg-type]
-            if isinstance(layer, old):
-                network.layers[i] = new()  # type: ignore[operator, index, assignment]
-        return network
-
-    return build
-
-
 def _has(network: nn.Module, kind: type[nn.Module]) -> bool:
     return any(isinstance(layer, kind) for layer in network.modules())
 
@@ -198,9 +185,11 @@ def generator(answer: Any) -> None:
         return {"pictures in train mode": network(z), "pictures in eval mode": network.eval()(z)}
 
     mistakes = {
-        "the pictures have no bounds: the last layer is nn.Tanh": _with(Generator, nn.Tanh, nn.Identity),
-        "LeakyReLU is for the discriminator: here it is nn.ReLU": _with(Generator, nn.ReLU, lambda: nn.LeakyReLU(0.2)),
-        "the activations are missing: nn.ReLU follows each BatchNorm": _with(Generator, nn.ReLU, nn.Identity),
+        "the pictures have no bounds: the last layer is nn.Tanh": with_layers(Generator, nn.Tanh, nn.Identity),
+        "LeakyReLU is for the discriminator: here it is nn.ReLU": with_layers(
+            Generator, nn.ReLU, lambda: nn.LeakyReLU(0.2)
+        ),
+        "the activations are missing: nn.ReLU follows each BatchNorm": with_layers(Generator, nn.ReLU, nn.Identity),
     }
     check(
         answer,
@@ -230,9 +219,9 @@ def discriminator(answer: Any) -> None:
         return {"logits": logits}
 
     leaky, mistakes = nn.LeakyReLU, {}
-    mistakes["nn.LeakyReLU() has a slope of 0.01: here it is 0.2"] = _with(Discriminator, leaky, leaky)
-    mistakes["nn.ReLU is for the generator: here it is nn.LeakyReLU(0.2)"] = _with(Discriminator, leaky, nn.ReLU)
-    mistakes["the activations are missing: nn.LeakyReLU(0.2)"] = _with(Discriminator, leaky, nn.Identity)
+    mistakes["nn.LeakyReLU() has a slope of 0.01: here it is 0.2"] = with_layers(Discriminator, leaky, leaky)
+    mistakes["nn.ReLU is for the generator: here it is nn.LeakyReLU(0.2)"] = with_layers(Discriminator, leaky, nn.ReLU)
+    mistakes["the activations are missing: nn.LeakyReLU(0.2)"] = with_layers(Discriminator, leaky, nn.Identity)
     check(
         answer, Discriminator, experiment, mistakes, "Flatten; 512 and 256 with LeakyReLU(0.2) and Dropout; one logit."
     )

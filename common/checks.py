@@ -102,6 +102,20 @@ def copy_weights(network: nn.Module, pattern: nn.Module) -> None:
         raise NotYet(f"your network has {len(mine)} tensors of weights, not {len(other)}")
 
 
+def with_layers(
+    kind: Callable[[], nn.Module], old: type[nn.Module], new: Callable[[], nn.Module]
+) -> Callable[[], nn.Module]:
+    """A usual mistake: the network that `kind` builds, with other layers in the place of those of one type."""
+
+    def build() -> nn.Module:
+        network = kind()
+        for path in [path for path, layer in network.named_modules() if isinstance(layer, old)]:
+            network.set_submodule(path, new())
+        return network
+
+    return build
+
+
 def _blank() -> None:
     """What is left of a function without its solution."""
     ...
