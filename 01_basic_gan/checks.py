@@ -180,7 +180,7 @@ def generator(answer: Any) -> None:
             raise NotYet("there is no nn.BatchNorm1d: one follows each hidden nn.Linear")
         if _has(network, nn.Sigmoid):
             raise NotYet("a sigmoid gives 0 to 1: pictures are in [-1, 1], which is what nn.Tanh gives")
-        copy_weights(network, Generator())
+        copy_weights(network, Generator)
         z = torch.randn(16, 100)
         return {"pictures in train mode": network(z), "pictures in eval mode": network.eval()(z)}
 
@@ -208,7 +208,7 @@ def discriminator(answer: Any) -> None:
         pictures = torch.rand(16, 1, 28, 28) * 2 - 1
         if _has(network, nn.Sigmoid):
             raise NotYet("a sigmoid: the loss wants logits and has its own, so there would be two")
-        copy_weights(network, Discriminator())
+        copy_weights(network, Discriminator)
         if torch.equal(network(pictures), network(pictures)):
             raise NotYet("it answers twice alike in train mode: nn.Dropout(0.1) follows each hidden LeakyReLU")
         logits = network.eval()(pictures)
@@ -355,7 +355,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
     def experiment(update: Any) -> dict[str, Any]:
         kinds = (own_generator, own_discriminator) if update is answer else (Generator, Discriminator)
         networks = [kind() for kind in kinds]
-        for network, pattern in zip(networks, (Generator(), Discriminator()), strict=True):
+        for network, pattern in zip(networks, (Generator, Discriminator), strict=True):
             copy_weights(network, pattern)
         networks[1].eval()  # no dropout: its random numbers would differ with the order of the calls
         optimizers = [torch.optim.SGD(network.parameters(), 0.1) for network in networks]

@@ -140,7 +140,7 @@ def generator(answer: Any) -> None:
             )
         if _count(network, nn.Sigmoid):
             raise NotYet("a sigmoid gives 0 to 1: pictures are in [-1, 1], which is what nn.Tanh gives")
-        copy_weights(network, Generator(width=WIDTH))
+        copy_weights(network, partial(Generator, width=WIDTH))
         z = torch.randn(4, 100)
         return {"pictures in train mode": network(z), "pictures in eval mode": network.eval()(z)}
 
@@ -180,7 +180,7 @@ def discriminator(answer: Any) -> None:
                     else "norm=False"
                 )
                 raise NotYet(f"there are {_count(network, nn.BatchNorm2d)} nn.BatchNorm2d, not {wanted}: {words}")
-            copy_weights(network, _chapters(WIDTH, norm))
+            copy_weights(network, partial(_chapters, WIDTH, norm))
             logits = network(pictures)
             if _count(network, nn.Sigmoid) or (logits.shape == (4,) and bool(((logits > 0) & (logits < 1)).all())):
                 raise NotYet("a sigmoid: the losses want logits")
@@ -344,8 +344,9 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         return
 
     def experiment(update: Any) -> dict[str, Any]:
-        patterns = (Generator(width=WIDTH), _chapters(WIDTH))
-        networks: Any = (own_generator(WIDTH), own_discriminator(WIDTH, True)) if update is answer else patterns
+        patterns = (partial(Generator, width=WIDTH), partial(_chapters, WIDTH))
+        own = (partial(own_generator, WIDTH), partial(own_discriminator, WIDTH, True))
+        networks: Any = [build() for build in (own if update is answer else patterns)]
         for network, pattern in zip(networks, patterns, strict=True):
             copy_weights(network, pattern)
             for parameter in network.parameters():
