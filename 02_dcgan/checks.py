@@ -344,8 +344,8 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         return
 
     def experiment(update: Any) -> dict[str, Any]:
-        patterns = (partial(Generator, width=WIDTH), partial(_chapters, WIDTH))
-        own = (partial(own_generator, WIDTH), partial(own_discriminator, WIDTH, True))
+        patterns: list[Any] = [partial(Generator, width=WIDTH), partial(_chapters, WIDTH)]
+        own = [partial(own_generator, WIDTH), partial(own_discriminator, WIDTH, True)]
         networks: Any = [build() for build in (own if update is answer else patterns)]
         for network, pattern in zip(networks, patterns, strict=True):
             copy_weights(network, pattern)

@@ -140,7 +140,7 @@ def _run(experiment: Experiment, function: Any) -> dict[str, Tensor] | str:
     except NotYet as words:
         return str(words)
     except Exception as error:  # whatever a learner's code can raise
-        file = _code(function).co_filename
+        file = getattr(_code(function), "co_filename", "")
         own = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         where = f" in the line `{own[-1]}`" if own and own[-1] else ""
         return f"your code raised {type(error).__name__}{where}: {' '.join(str(error).split())[:200]}"
