@@ -6,7 +6,7 @@ END = "# END SOLUTION"
 def numbers(name: str) -> list[tuple[str, str, str, str]]:
     """What a check of a number has to tell apart."""
     edits = {
-        "torch.tensor(answer)": "right", "-answer": "of the wrong sign", "answer + 1": "too large", "answer - 1": "too small",
+        "torch.tensor(answer)": "right", "-answer": "of the wrong sign", "answer + 2": "too large", "answer - 2": "too small",
         "str(answer)": "give a number, not str", "[answer]": "give a number, not list",
     }  # fmt: skip
     return [(name, END, f"answer = {edit}", words) for edit, words in edits.items()]
@@ -156,9 +156,9 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("discriminator", ".flatten()", ".flatten().sigmoid()", "a sigmoid: the losses want logits"),
         ("bounded", "for layer in list(discriminator.modules()):\n        if isinstance(layer, nn.Conv2d):\n            spectral_norm(layer)", "discriminator.apply(lambda layer: spectral_norm(layer) if isinstance(layer, nn.Conv2d) else layer)", "right"),
         ("bounded", "spectral_norm(layer)", "pass", "no layer is bounded"),
-        ("bounded", "list(discriminator.modules())", "list(discriminator.modules())[:-1]", "the last layer is not bounded"),
+        ("bounded", "list(discriminator.modules())", "list(discriminator.modules())[:-2]", "the last layer is not bounded"),
         ("bounded", "list(discriminator.modules())", "list(discriminator.modules())[3:]", "the first layer is not bounded"),
-        ("bounded", "spectral_norm(layer)", "nn.utils.parametrizations.weight_norm(layer)", "that is weight norm"),
+        ("bounded", "spectral_norm(layer)", "nn.utils.parametrizations.weight_norm(layer)", "no layer is bounded"),
         ("bounded", "return discriminator", "", "a `return` is missing"),
         ("hinge_d", "F.relu(1 - real_logits)", "(1 - real_logits).clamp(min=0)", "right"),
         ("hinge_d", "return", "real_logits, fake_logits = -real_logits, -fake_logits\n    return", "the signs are swapped"),
@@ -249,7 +249,7 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         *numbers("linear_critic"),
         ("clip_weights", "weight.clamp_(-bound, bound)", "weight.copy_(weight.clip(-bound, bound))", "right"),
         ("clip_weights", "clamp_(", "clamp(", "no weight has changed"),
-        ("clip_weights", "-bound, bound", "max=bound", "the lower bound is missing"),
+        ("clip_weights", "clamp_(-bound, bound)", "clamp_(max=bound)", "the lower bound is missing"),
         ("clip_weights", "weight.clamp_", "weight.ndim > 1 and weight.clamp_", "biases and norms are clipped, too"),
         ("clip_weights", "with torch.no_grad():", "if True:", "raised RuntimeError in the line `weight.clamp_"),
         ("modes", '"a"', '"A"', "right: all eight"),
