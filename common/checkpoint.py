@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from common import UserError, require
+from common import UserError, explained, require
 
 
 def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
@@ -36,9 +36,8 @@ def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):  # the folder itself may be the problem, and is named below
             beside.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some space there or choose another folder with {remedy}"
-        ) from error
+        mend = f"free some space there or choose another folder with {remedy}"
+        raise UserError(f"cannot write {path}: {error.strerror or error}; {mend}") from error
     return path
 
 
@@ -91,13 +90,9 @@ def load_checkpoint(path: Path, chapter: str) -> dict[str, Any]:
 
 def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
     """Fill `module` from `state`; networks of other sizes get one line that says so."""
-    try:
+    sizes = f"the networks in {source} have other sizes than these settings and data ask for"
+    with explained(sizes, "use those that they were trained with", RuntimeError, KeyError):
         module.load_state_dict(state)
-    except (RuntimeError, KeyError) as error:
-        raise UserError(
-            f"the networks in {source} have other sizes than these settings and data ask for; "
-            "use those that they were trained with"
-        ) from error
 
 
 def save_weights(path: Path, module: nn.Module, settings: Mapping[str, Any]) -> Path:
@@ -121,12 +116,10 @@ class StoredSettings(dict[str, Any]):
 def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings."""
     require(path.is_file(), f"there are no weights {path}; train first, or leave --weights away for the shipped ones")
-    try:
-        with safe_open(path, framework="pt") as file:
-            settings = json.loads((file.metadata() or {}).get("settings", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is cut off or is no safetensors file; train again or use another file") from error
+    broken, remedy = f"{path} is cut off or is no safetensors file", "train again or use another file"
+    with explained(broken, remedy, SafetensorError, OSError, ValueError), safe_open(path, framework="pt") as file:
+        settings = json.loads((file.metadata() or {}).get("settings", "{}"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     found = settings.get("chapter")
     require(chapter in (None, found), f"{path} belongs to {found or 'another program'}, not to {chapter}")
     return tensors, StoredSettings(settings, path)

@@ -18,7 +18,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pydantic import ConfigDict, Field, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from common import UserError, require
+from common import UserError
 from common.checkpoint import load_checkpoint
 
 AnyConfig = TypeVar("AnyConfig")
@@ -142,8 +142,6 @@ def _config_of(path: Path, chapter: str, config: type[AnyConfig]) -> AnyConfig:
     saved = load_checkpoint(path, chapter)["config"]
     folder = path if path.is_dir() else path.parent
     known = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
-    missing = ", ".join(sorted(known - saved.keys()))
-    require(not missing, f"--resume: {path} is of an older version of this chapter (it has no {missing}): train anew")
     return config(**{key: value for key, value in saved.items() if key in known} | {"out": str(folder)})
 
 

@@ -106,9 +106,7 @@ def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> st
         return ""
     before, now = mean(scores[-2 * quarter : -quarter]), mean(scores[-quarter:])
     if now < real:
-        return (
-            "A look at so few samples cannot tell them from real pictures any more: measure with generate.py --score."
-        )
+        return "A look at so few cannot tell them from real pictures any more: measure with generate.py --score."
     best = min(range(len(scores)), key=scores.__getitem__)
     if now > before * (1 + BETTER) and now > 1.5 * scores[best]:
         return f"The score was best at step {steps[best]:,} and got worse since: stop there, or lower the rates."

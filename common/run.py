@@ -1,19 +1,6 @@
 """The run around a loop: its folder, steps, logs, sample grids, saving, stopping and resuming. Only process 0 writes.
 
-Nothing here decides how a network learns. In a chapter it reads like this:
-
-    networks = {"generator": generator, "discriminator": discriminator}
-    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
-    for step in run.steps():
-        ...  # the method
-        if run.log_now:
-            run.log({"loss/d": loss_d, "loss/g": loss_g})
-        if run.sample_now:
-            with run.without_side_effects():
-                run.sample("fixed_z", ema.module.eval()(fixed_z))
-        if run.save_now:
-            run.save()
-    return run.finish(ema.module, build)
+Nothing here decides how a network learns. `train` in `01_basic_gan/train.py` shows how a loop uses it.
 """
 
 import contextlib
@@ -38,7 +25,7 @@ from tqdm import tqdm
 from common import UserError, images, relative, require
 from common.checkpoint import load_checkpoint, load_state, load_weights, save_checkpoint, save_weights, write_atomically
 from common.data import Pictures
-from common.devices import count_parameters, gradient_norm, rank_zero_first
+from common.devices import gradient_norm, rank_zero_first
 
 ROOT = Path(__file__).parent.parent
 # What may differ when a run goes on: how long, how often it is looked at, on which machine, and where the data lie now.
@@ -63,21 +50,15 @@ class Stopped(UserError):
 class Run:
     """One training run: what it writes, when, and how it goes on after a stop.
 
-    `networks` are those that learn; beside them `others` is everything with a `state_dict` that decides the next step. With
+    `networks` are those that learn; `rest` is everything with a `state_dict` that decides the next step. With
     `config.resume` all are filled from the checkpoint, and the random states too: the next step is the one that would have come.
     """
 
     def __init__(
-        self,
-        config: Any,
-        fabric: Fabric,
-        chapter: str,
-        data: Pictures,
-        networks: Mapping[str, nn.Module],
-        **others: Any,
+        self, config: Any, fabric: Fabric, chapter: str, data: Pictures, networks: Mapping[str, nn.Module], **rest: Any
     ) -> None:
         self.config, self.fabric, self.chapter = config, fabric, chapter
-        self.networks, self.state = networks, {**networks, **others}
+        self.networks, self.state = networks, {**networks, **rest}
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
         self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
@@ -105,7 +86,8 @@ class Run:
             precision = self.fabric.strategy.precision.precision
             print(f"device     {self.fabric.device}, {self.fabric.world_size} process(es), precision {precision}")
             for name, network in self.networks.items():
-                print(f"{name:<14} {count_parameters(network):,} parameters")
+                learned = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+                print(f"{name:<14} {learned:,} parameters")
         with rank_zero_first(self.fabric):
             if self.fabric.is_global_zero and self.step < self.config.max_steps:
                 if not self.config.out:
@@ -131,8 +113,6 @@ class Run:
             save_weights(self.folder / "weights.safetensors", network, settings)
             minutes = (time.perf_counter() - self._started) / 60
             print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
-        if self._writer:
-            self._writer.close()
         return self.folder
 
     def steps(self) -> Iterator[int]:
@@ -151,13 +131,13 @@ class Run:
                 yield self.step
                 self._bar.update()
                 if stopping and self.step < total:
-                    if self._writer:
-                        self._writer.close()
                     where = relative(self.folder)
                     where = quote(where) if os.name == "posix" else list2cmdline([where])
                     raise Stopped(f"stopped at step {self.step}; go on with --resume {where}")
         finally:
             self._bar.close()
+            if self._writer:
+                self._writer.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
@@ -166,9 +146,7 @@ class Run:
 
     def _anybody_interrupted(self) -> bool:
         """All processes must stop at the same step."""
-        if self.fabric.world_size == 1:
-            return self._interrupted
-        return bool(self.fabric.strategy.reduce_boolean_decision(self._interrupted, all=False))  # type: ignore[attr-defined]
+        return self.fabric.strategy.reduce_boolean_decision(self._interrupted, all=False)
 
     def randn(self, *shape: int) -> Tensor:
         """Standard normal numbers for the whole batch, of which this process gets its share [shape[0] / world, ...]."""
@@ -232,14 +210,11 @@ class Run:
 
     def _load(self, path: Path) -> None:
         content = load_checkpoint(path, self.chapter)
-        settings = dataclasses.asdict(self.config)
-        changed = [
-            f"--{name.replace('_', '-')}"
-            for name, value in content["config"].items()
-            if name in settings and name not in FREE_WHEN_RESUMED and settings[name] != value
-        ]
-        require(not changed, f"{', '.join(changed)} cannot be changed by --resume: a run goes on with its own settings")
-        absent = ", ".join(sorted(self.state.keys() - content.keys()))
+        saved, now = content["config"], dataclasses.asdict(self.config)
+        fixed = [name for name in saved if name in now and name not in FREE_WHEN_RESUMED]
+        changed = ", ".join(f"--{name.replace('_', '-')}" for name in fixed if now[name] != saved[name])
+        require(not changed, f"{changed} cannot be changed by --resume: a run goes on with its own settings")
+        absent = ", ".join(sorted((now.keys() - saved.keys()) | (self.state.keys() - content.keys())))
         require(not absent, f"--resume: {path} is of an older version of this chapter (it has no {absent}): train anew")
         done, total = content["step"], self.config.max_steps
         weights = self.folder / "weights.safetensors"  # written last: without them the run was stopped while it ended
@@ -260,13 +235,11 @@ class Run:
                 torch.get_device_module(self.fabric.device).set_rng_state(own)
 
 
-def _new_folder(folder: Path) -> Path:
+def _new_folder(folder: Path, number: int = 1) -> Path:
     """Create `folder`, or the same name with -2, -3, …, so that runs that begin in the same second have one each."""
-    name, number = folder.name, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = folder.with_name(f"{name}-{number}")
+    path = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return _new_folder(folder, number + 1)
+    return path

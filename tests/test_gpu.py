@@ -50,7 +50,7 @@ TRICKS = {
     "02_dcgan": ("--interpolate --neighbours --no-ema", "--attribute glasses --num 500"),
     "03_wgan_gp": ("--interpolate --neighbours", ""),
     "04_conditional_gan": ("--interpolate --neighbours --truncation 0.7", "--label 7"),
-    "05_pix2pix": ("--interpolate", "photo.png --whole"),
+    "05_pix2pix": ("", "photo.png --clean"),
     "06_cyclegan": ("--interpolate", "photo.png --direction BtoA"),
     "07_progan": ("--interpolate --neighbours --resolution 4", "--changes"),
     "08_stylegan": (

@@ -21,7 +21,7 @@ from tests.conftest import QUICK, ROOT
 
 NOTEBOOKS = sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))
 BINARY = {".safetensors", ".gz", ".npz", ".zip", ".png", ".gif", ".jpg", ".webp"}
-MOST_BINARY = 56  # MiB in all. Each version of such a file stays in the history: raise it knowingly
+MOST_BINARY = 58  # MiB in all. Each version of such a file stays in the history: raise it knowingly
 MOST_NOTEBOOK = 4.5  # MiB
 WIDEST = 1600  # pixels
 
@@ -87,7 +87,7 @@ def test_a_report_says_what_machine_it_is() -> None:
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text())
     assert {"name", "description", "body"} <= form.keys()
     asked = " ".join(part["attributes"].get("description", "") for part in form["body"])
-    words = re.search(r"`python (-m common\.\w+)`", asked)
+    words = re.search(r"`python (tests/\w+\.py)`", asked)
     assert words
     printed = subprocess.run([sys.executable, *words[1].split()], cwd=ROOT, capture_output=True, text=True).stdout
     facts = dict(re.split(r"  +", line, maxsplit=1) for line in printed.splitlines())

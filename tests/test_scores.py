@@ -1,17 +1,20 @@
 """The scores against results computed another way."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.transforms.v2 import functional as resizing
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from common import UserError, data
 from common.scores import (
+    Classifier,
     Yardstick,
     embed,
     evaluate,
@@ -24,6 +27,7 @@ from common.scores import (
     tables,
     yardstick,
 )
+from tests import train_classifier
 
 
 @pytest.fixture(scope="module", params=["mnist-10k", "fashion-10k"])
@@ -51,6 +55,24 @@ def test_files_are_small_and_pinned() -> None:
         content = (reference.FEATURES / file).read_bytes()
         assert len(content) < 2**20
         assert hashlib.sha256(content).hexdigest() == sha256
+
+
+def test_a_classifier_is_trained_and_stored_as_the_scores_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Tensor
+) -> None:
+    """tests/train_classifier.py on few digits: the weights and their reference fit each other."""
+    few = replace(data.load("mnist-10k"), images=digits[:640], labels=data.load("mnist-10k").labels[:640])
+    monkeypatch.setattr(train_classifier, "load", lambda _, split: few)
+    monkeypatch.setattr(train_classifier, "FEATURES", tmp_path)
+    monkeypatch.setattr(train_classifier, "EPOCHS", 1)
+    train_classifier.main(train_classifier.Config(name="mnist"))
+    weights, kept = (load_file(tmp_path / f"mnist-cnn64-v1{part}.safetensors") for part in ("", "-reference"))
+    network = Classifier().eval()
+    network.load_state_dict(weights)
+    features, _ = embed(network, few.all())
+    torch.testing.assert_close(kept["mean"], features.double().mean(0), atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(kept["covariance"], features.double().T.cov(), atol=1e-5, rtol=1e-3)
+    assert features.mean(0).abs().max() < 1e-3 and (features.std(0) - 1).abs().max() < 0.1  # exact but for eps
 
 
 def test_a_changed_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from common import UserError, require
+from common import UserError, explained, require
 from common.data.pictures import LazyPictures, Pictures, data_root
 
 # The kinds of files that are read. Pillow knows more, but hands some to other programs (EPS).
-FORMATS = (
-    "PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000",
-)  # fmt: skip
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000")
 
 
 @cache
@@ -43,7 +41,8 @@ def is_picture(name: str | Path) -> bool:
 
 def open_picture(path: str | Path) -> Image.Image:
     """Decode one picture of any common format: upright, in RGB, at its own size; raises `UserError` that names it."""
-    try:
+    # Pillow raises a dozen kinds of error for broken files.
+    with explained(f"cannot read the picture {path}", "mend it or take it out of the folder", Exception):
         with Image.open(path, formats=tuple(_formats().values())) as opened:
             picture = ImageOps.exif_transpose(opened)  # cameras store "turn me" beside the pixels
         require(picture.mode not in ("I", "F"), "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits")
@@ -53,8 +52,6 @@ def open_picture(path: str | Path) -> Image.Image:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return picture.convert("RGB")
-    except Exception as error:  # Pillow raises a dozen kinds of error for broken files
-        raise UserError(f"cannot read the picture {path} ({error}); mend it or take it out of the folder") from error
 
 
 def read_picture(path: str | Path, size: int, channels: int) -> Tensor:
@@ -105,10 +102,9 @@ def unpack(archive: Path, folder: Path) -> None:
             with tarfile.open(archive) as tar:
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
                 tar.extractall(inside)
-        while (
-            len(entries := [path for path in inside.iterdir() if not _hidden(path.name)]) == 1 and entries[0].is_dir()
-        ):
-            inside = entries[0]
+        shown = [path for path in inside.iterdir() if not _hidden(path.name)]
+        while len(shown) == 1 and shown[0].is_dir():
+            inside, shown = shown[0], [path for path in shown[0].iterdir() if not _hidden(path.name)]
         if not folder.is_dir():  # another run may have been quicker
             inside.rename(folder)
 
@@ -123,19 +119,17 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
     if zipfile.is_zipfile(path):
         found = path.stat()
         root = data_root() / "unpacked" / f"{path.stem}-{found.st_size}-{found.st_mtime_ns}"  # anew when it changes
-        try:
+        broken = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError)
+        with explained(f"--data: cannot read {path}", "make the zip anew, without a password", *broken):
             if not root.is_dir():
                 unpack(path, root)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
-            raise UserError(f"--data: cannot read {path} ({error}); make the zip anew, without a password") from error
     if not root.is_dir():
         alone = f"--data: {path} is neither a folder nor a zip of pictures (a single file is not enough)"
         require(not path.exists(), alone)
         guess = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {guess[0]}? " if guess else ""
-        raise UserError(
-            f"--data: unknown data {name!r}; {hint}Known: {', '.join(known)}, or a folder or zip of pictures"
-        )
+        everything = f"{', '.join(known)}, or a folder or zip of pictures"
+        raise UserError(f"--data: unknown data {name!r}; {hint}Known: {everything}")
     every = files_below(root)
     names = [file for file in every if is_picture(file)]
     endings = Counter(Path(file).suffix or "no ending" for file in every if not is_picture(file))

@@ -18,7 +18,7 @@ from common import UserError, require
 from common.data import satellite
 from common.data.downloads import authors_archive
 from common.data.files import open_picture, pictures_in, read_picture
-from common.data.pictures import LazyPictures, Pairs, Pictures, data_root
+from common.data.pictures import LazyPictures, Pairs, Pictures, data_root, spread
 from common.data.sketches import sketch_pairs, sketch_piles
 
 SIZE = 64  # pixels per side, unless --size says otherwise
@@ -33,17 +33,19 @@ class NoTestPairs(UserError):
     """There are pairs, but none that were kept for tests."""
 
 
-def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pairs:
+def load_pairs(name: str, size: int | None = None, split: str = "train", most: int | None = None) -> Pairs:
     """Load aligned pictures: `sketches`, `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
 
     Own pictures lie side by side, A left and B right, twice as wide as high; or in folders `A/` and `B/` under the same names.
-    Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. Raises `UserError`.
+    Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. `most` pairs to look at, spread
+    over the set, are there sooner than all. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
-        return Pairs(name, _tiles(size, split)[0])
+        tiles = _tiles(size, split)[0]
+        return Pairs(name, tiles[spread(len(tiles), most)])
     if name == "sketches":
-        return sketch_pairs(size or SIZE, split)
+        return sketch_pairs(size or SIZE, split, most)
     root, every, note = _find(name, "pix2pix")
     inner = _below(every, *(f"{side}/{part}/" for side in "AB" for part in ("train", "test", "val")))
     _refuse(inner, name, ": A/ and B/ go into train/ and test/, not around them")
@@ -64,8 +66,8 @@ def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pair
     beside = sorted({*learned}.difference(*chosen)) if split == "train" else []
     note = _noted(note, beside, "that belong to no pair")
     paths = tuple(tuple(str(root / file) for file in files) for files in chosen)
-    lazy = LazyPictures(read_pair, paths, size or SIZE, 6)
-    return Pairs(name, lazy.if_they_fit(name), note=note)
+    some = tuple(paths[place] for place in spread(len(paths), most))
+    return Pairs(name, LazyPictures(read_pair, some, size or SIZE, 6).if_they_fit(name), note=note)
 
 
 def load_unpaired(name: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:

@@ -31,6 +31,12 @@ def data_root() -> Path:
     return Path(os.environ.get("GAN_DATA") or Path(__file__).parents[2] / "data").expanduser()
 
 
+def spread(length: int, most: int | None) -> list[int]:
+    """At most so many places, evenly spread over `length`, or all."""
+    n = length if most is None else min(most, length)
+    return torch.linspace(0, length - 1, n).long().tolist()
+
+
 @contextmanager
 def without_main() -> Iterator[None]:
     """Processes that start in here import what they need, and not the program that is running: it needs no main guard."""
@@ -45,9 +51,7 @@ def without_main() -> Iterator[None]:
 class LazyPictures:
     """Pictures that look like one uint8 tensor [N, C, size, size], and are read or drawn when indexed."""
 
-    read: Callable[
-        [Any, int, int], Tensor
-    ]  # (source, size, channels) -> uint8 [C, size, size]; workers must find it by name
+    read: Callable[[Any, int, int], Tensor]  # (source, size, channels) -> uint8 [C, size, size]; workers import it
     sources: tuple[Any, ...]  # what each picture is read from
     size: int
     channels: int
@@ -78,12 +82,8 @@ class Pictures(Dataset[Any]):
 
     name: str
     images: Tensor | LazyPictures  # uint8 [N, C, H, W]
-    labels: Tensor = field(
-        default_factory=lambda: torch.empty(0, dtype=torch.int64)
-    )  # int64 [N]; or attributes, [N, A]
-    classes: tuple[
-        str, ...
-    ] = ()  # what the labels mean, or the names of the attributes; empty for pictures without labels
+    labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))  # [N]; or attributes, [N, A]
+    classes: tuple[str, ...] = ()  # what the labels mean, or names of attributes; empty for pictures without labels
     note: str = ""  # what the loader left out, for the user to read
 
     @property
@@ -140,14 +140,12 @@ def shuffled_order(
     Batch number k is therefore always the same, and resuming needs no more than k. With several processes every one draws
     the whole batch and keeps its own share, so that their number does not change what is learned.
     """
-    share, epoch_of_order = batch_size // world_size, -1
-    for number in itertools.count(start):
-        epoch, batch = divmod(number, length // batch_size)
-        if epoch != epoch_of_order:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-            order, epoch_of_order = torch.randperm(length, generator=generator), epoch
-        first = batch * batch_size + rank * share
-        yield order[first : first + share].tolist()
+    share, (first_epoch, skipped) = batch_size // world_size, divmod(start, length // batch_size)
+    for epoch in itertools.count(first_epoch):
+        order = torch.randperm(length, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+        whole = order.split(batch_size)[skipped : length // batch_size]
+        yield from (batch[rank * share : (rank + 1) * share].tolist() for batch in whole)
+        skipped = 0
 
 
 def _leave_ctrl_c(_: int) -> None:
@@ -155,20 +153,18 @@ def _leave_ctrl_c(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def batches(
-    data: Pictures, batch_size: int, seed: int, fabric: Fabric, start: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches on the run's device: this process's share of float32 [N, C, H, W] in [-1, 1], and labels [N].
+def batches(data: Pictures, n: int, seed: int, fabric: Fabric, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches on the run's device: this process's share of float32 [n, C, H, W] in [-1, 1], and labels [n].
 
-    `batch_size` counts the pictures of all processes together. `start` skips that many batches (for resuming).
+    `n` counts the pictures of all processes together. `start` skips that many batches (for resuming).
     """
-    n, world = len(data), fabric.world_size
-    require(batch_size <= n, f"--batch-size {batch_size} is more than the {n:,} pictures of {data.name}")
-    require(batch_size % world == 0, f"--batch-size {batch_size} cannot be shared evenly by {world} processes")
+    world = fabric.world_size
+    require(n <= len(data), f"--batch-size {n} is more than the {len(data):,} pictures of {data.name}")
+    require(n % world == 0, f"--batch-size {n} cannot be shared evenly by {world} processes")
     loader = DataLoader(
         data,
         batch_size=None,  # the order below has whole batches already
-        sampler=shuffled_order(n, batch_size, seed, start, fabric.global_rank, world),
+        sampler=shuffled_order(len(data), n, seed, start, fabric.global_rank, world),
         num_workers=0 if isinstance(data.images, Tensor) else min(4, os.cpu_count() or 1),
         worker_init_fn=_leave_ctrl_c,
         pin_memory=fabric.device.type == "cuda",

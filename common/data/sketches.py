@@ -14,12 +14,19 @@ which is that of training faces.
 import torch
 from torch import Tensor
 
+from common.data import faces
 from common.data.faces import face, load_faces
-from common.data.pictures import LazyPictures, Pairs, Pictures
+from common.data.pictures import LazyPictures, Pairs, Pictures, spread
 
 
-def sketch_pairs(size: int, split: str) -> Pairs:
-    """Drawings (A) and coloured faces (B), with attributes: all at once, or drawn when indexed if they fill the memory."""
+def sketch_pairs(size: int, split: str, most: int | None = None) -> Pairs:
+    """Drawings (A) and coloured faces (B), with attributes: all at once, or drawn when indexed if they fill the memory.
+
+    `most` pairs, spread over the split, are drawn alone when indexed, and have no attributes.
+    """
+    if most is not None:
+        few = tuple(f"{split}-{number}" for number in spread(faces.NUMBER, most))
+        return Pairs("sketches", LazyPictures(_pair, few, size, 6))
     coloured = load_faces("avatars", split, size)
     seeds = tuple(f"{split}-{number}" for number in range(len(coloured)))
     lazy = LazyPictures(_pair, seeds, size, 6)
