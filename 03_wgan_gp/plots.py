@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, eye
 
 from common.notebook import FAKE, JUDGE, REAL
 
@@ -40,14 +40,15 @@ def plan_and_prices(positions: Tensor, p: Tensor, q: Tensor, plan: Tensor, price
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     above.bar(positions, p, 0.5, bottom=1, color=REAL, label="p, the heap")
     above.bar(positions, -q, 0.5, bottom=0, color=FAKE, label="q, the hole")
-    for i, start in enumerate(positions.tolist()):
-        for j, end in enumerate(positions.tolist()):
-            if i != j and plan[i, j] > 1e-6:
-                style = {"arrowstyle": "-|>", "lw": 20 * plan[i, j].item(), "color": JUDGE, "shrinkA": 0, "shrinkB": 0}
-                above.annotate("", (end, 0.05), (start, 0.95), arrowprops=style)
-                above.annotate(f"{plan[i, j]:.1f}", ((start + end) / 2 + 0.15, 0.5), fontsize=9)
+    for number, (i, j) in enumerate((plan * (1 - eye(len(plan))) > 1e-6).nonzero().tolist()):
+        start, end, amount = positions[i].item(), positions[j].item(), plan[i, j].item()
+        style = {"arrowstyle": "-|>", "lw": 20 * amount, "color": JUDGE, "shrinkA": 0, "shrinkB": 0}
+        above.annotate("", (end, 0.05), (start, 0.95), arrowprops=style)
+        along = (0.3, 0.5, 0.7)[number % 3]  # where the label of the amount has its place
+        place = start + along * (end - start), 0.95 - 0.9 * along
+        above.text(*place, f"{amount:.1f}", ha="center", va="center", fontsize=9, backgroundcolor="white")
     above.set(ylim=(-0.6, 1.6), yticks=[], title="The cheapest plan")
-    above.legend(loc="upper center", fontsize=9)
+    above.legend(loc="upper center", bbox_to_anchor=(0.74, 1), fontsize=9)
     below.plot(positions, prices, "o-", color=JUDGE)
     below.set(xlabel="position", ylabel="price f", title="The best prices: every arrow runs downhill")
     return figure
@@ -112,5 +113,6 @@ def by_layer(sizes: Mapping[str, Sequence[float]]) -> Figure:
     for name, values in sizes.items():
         plot.semilogy(range(1, len(values) + 1), values, "-" if name == "penalty" else ":", marker="o", color=JUDGE)
         plot.annotate(name, (1, values[0]), xytext=(6, 6), textcoords="offset points")
+    plot.margins(y=0.15)
     plot.set(xlabel="layer (1 sees the points)", ylabel="size of the gradient")
     return figure
