@@ -1,4 +1,4 @@
-"""The pictures of the front page, of docs/scores.md and of chapter 07's idea, computed from the shipped weights and from real pictures.
+"""The pictures of the front page, of docs/scores.md and of some chapters' ideas, computed from the shipped weights and from real pictures.
 
 python docs/pictures.py                   # all of them, about two minutes on one core
 python docs/pictures.py before-after      # or one by name
@@ -266,6 +266,52 @@ def growing() -> Figure:
     return figure
 
 
+def game() -> Figure:
+    """Chapter 01: a generator of one number follows the best discriminator (Eq. 2) uphill until nothing is left to see."""
+    best = load_chapter("01_basic_gan", "ring").optimal_discriminator
+    x = torch.linspace(-4, 4, 400)
+    density = lambda mean: torch.distributions.Normal(mean, 0.8).log_prob(x).exp()  # noqa: E731
+    figure, plots = plt.subplots(1, 3, figsize=(8, 2.5), layout="constrained", sharey=True)
+    titles = ("1. the fakes are elsewhere", "2. they have moved uphill", "3. D cannot tell them apart")
+    for plot, mean, title in zip(plots, (-1.5, 0.0, 1.5), titles):
+        real, fake = density(1.5), density(mean)
+        plot.fill_between(x, real, color=REAL, alpha=0.3, lw=0)
+        plot.plot(x, real, color=REAL, label="real")
+        plot.fill_between(x, fake, color=FAKE, alpha=0.3, lw=0)
+        plot.plot(x, fake, "--", color=FAKE, label="fake")
+        plot.plot(x, best(real, fake), color=JUDGE, lw=2.5, label="D(x)")
+        if mean < 1.5:
+            plot.annotate("", (mean + 1.1, 0.2), (mean, 0.2), arrowprops={"arrowstyle": "-|>", "color": FAKE, "lw": 2})
+        plot.set(xlabel="x", ylim=(0, 1.05), yticks=(0, 0.5, 1), xticks=())
+        plot.set_title(title, fontsize=10)
+    plots[0].legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def stamps() -> Figure:
+    """Chapter 02: a transposed convolution with kernel 4 and stride 2 paints a map of 3×3, one stamp for each number."""
+    small = torch.tensor([[[[1.0, 0.4, 0.3], [0.9, 0.2, 0.7], [0.5, 0.6, 1.0]]]])
+    bump = torch.tensor([0.35, 1.0, 1.0, 0.35])
+    stamp = torch.outer(bump, bump)[None, None]  # [in, out, 4, 4]
+    figure, plots = plt.subplots(1, 5, figsize=(8, 1.85), layout="constrained")
+    panels: dict[str, Tensor] = {"a map of 3×3": small, "the stamp, 4×4": stamp}
+    for count, title in ((1, "1 stamp"), (2, "2 stamps"), (9, "all 9: 6×6")):
+        some = small.flatten().where(torch.arange(9) < count, 0.0).view_as(small)
+        panels[title] = F.conv_transpose2d(some, stamp, stride=2, padding=1)
+    for plot, (title, some) in zip(plots, panels.items()):
+        plot.imshow(some[0, 0], cmap="Greys", vmin=0, vmax=1.6)
+        for side in range(some.shape[-1] + 1):  # the borders of the pixels
+            plot.axhline(side - 0.5, color="silver", lw=0.6)
+            plot.axvline(side - 0.5, color="silver", lw=0.6)
+        plot.set(xticks=(), yticks=())
+        plot.set_title(title, fontsize=10)
+    for (y, x), number in zip(((y, x) for y in range(3) for x in range(3)), small.flatten().tolist()):
+        plots[0].text(
+            x, y, f"{number:.1f}", ha="center", va="center", fontsize=9, color="white" if number > 0.7 else "black"
+        )
+    return figure
+
+
 def main(names: list[str]) -> None:
     for name in names or PICTURES:
         path, draw = PICTURES[name]
@@ -285,6 +331,8 @@ PICTURES: dict[str, tuple[Path, Callable[[], Figure]]] = {
     "certainty": (HERE / "certainty.png", certainty),
     "distances": (HERE / "distances.png", distances),
     "slices": (HERE / "slices.png", slices),
+    "game": (ROOT / "01_basic_gan" / "assets" / "game.png", game),
+    "stamps": (ROOT / "02_dcgan" / "assets" / "stamps.png", stamps),
     "growing": (ROOT / "07_progan" / "assets" / "growing.png", growing),
     "before-after": (HERE / "before-after.png", before_after),
 }
