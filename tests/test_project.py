@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
+from docs import pictures
 from tests.conftest import QUICK, ROOT
 
 NOTEBOOKS = sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))
@@ -97,11 +99,24 @@ def test_a_report_says_what_machine_it_is() -> None:
 
 
 def test_binary_files_stay_few() -> None:
-    folders = [*ROOT.glob("[0-9][0-9]_*"), ROOT / "common"]
+    folders = [*ROOT.glob("[0-9][0-9]_*"), ROOT / "common", ROOT / "docs"]
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in BINARY]
     own = {path: path.stat().st_size for path in files}
     largest = sorted(own, key=own.__getitem__)[-5:]
     assert sum(own.values()) <= MOST_BINARY * 2**20, f"{sum(own.values()) / 2**20:.1f} MiB; the largest are {largest}"
+
+
+def test_pictures_of_the_documents_come_from_their_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each is one that docs/pictures.py makes, no wider than a page shows it; and the script draws one anew, the same."""
+    made = {path for path, _ in pictures.PICTURES.values()}
+    assert {*(ROOT / "docs" / "pictures").glob("*")} <= made
+    for path in made:
+        assert Image.open(path).width <= 800 and path.stat().st_size < 150_000, path.name
+    kept, draw = pictures.PICTURES["distances"]
+    monkeypatch.setitem(pictures.PICTURES, "distances", (tmp_path / "distances.png", draw))
+    pictures.main(["distances"])
+    new, old = (np.asarray(Image.open(path).convert("RGB"), float) for path in (tmp_path / "distances.png", kept))
+    assert np.abs(new[60:170] - old[60:170]).mean() < 8  # the faces, not the letters, of which each system has its own
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
