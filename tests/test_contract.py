@@ -30,7 +30,7 @@ SECTIONS = [
 LARGE = {"model.py": 350, "train.py": 300, "generate.py": 220}
 BUDGETS = {"01": {"model.py": 110, "train.py": 170, "generate.py": 125}, "07": LARGE, "08": LARGE}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 185}
-COMMON_BUDGET = 2305
+COMMON_BUDGET = 2452
 WALKTHROUGHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[0-9][0-9]_*/README.md"))]
 ROOMS = [folder for folder in sorted(ROOT.iterdir()) if re.match(r"\.github$|[^.]", folder.name)]
 ROOMS = [room for room in ROOMS if room.name not in ("runs", "data") and not (room / "pyvenv.cfg").exists()]
@@ -386,7 +386,7 @@ def test_notebooks_are_executed_and_their_solutions_are_hidden(chapter: str) -> 
     sources = ["".join(cell["source"]) for cell in code]
     exercises = sum("answer = ..." in source for source in sources)
     solutions = [cell for cell in code if "".join(cell["source"]).startswith("# @title Solution")]
-    assert exercises >= 4 and len(solutions) == exercises
+    assert len(solutions) == exercises and (exercises >= 4 or (ROOT / chapter / "exercises.ipynb").exists())
     for cell in solutions:
         assert cell["metadata"]["jupyter"]["source_hidden"] is True
         said = "".join("".join(output.get("text", "")) for output in cell["outputs"])
