@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse
 from PIL import Image
+from scipy.optimize import linprog  # type: ignore[import-untyped]
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
@@ -212,6 +213,21 @@ def slices() -> Figure:
     return figure
 
 
+def plan() -> Figure:
+    """Chapter 03: the cheapest plan on five points, and the best prices. The notebook's own numbers and figure."""
+    positions = torch.tensor([0.0, 1.0, 2.0, 4.0, 7.0])
+    p, q = torch.tensor([0.3, 0.3, 0.0, 0.1, 0.3]), torch.tensor([0.1, 0.2, 0.2, 0.4, 0.1])
+    cost = (positions[:, None] - positions).abs().double()
+    sums = torch.cat([torch.kron(torch.eye(5), torch.ones(1, 5)), torch.kron(torch.ones(1, 5), torch.eye(5))])
+    cheapest = linprog(cost.flatten(), A_eq=sums, b_eq=torch.cat([p, q]).double())  # rows sum to p, columns to q
+    steepest = -(p - q).cumsum(0)[:-1].sign() * positions.diff()
+    prices = torch.cat([torch.zeros(1), steepest.cumsum(0)])
+    print(f"the carrier pays {cheapest.fun:.2f}, the trader gains {((p - q) * prices).sum():.2f}")
+    return load_chapter("03_wgan_gp", "plots").plan_and_prices(
+        positions, p, q, torch.tensor(cheapest.x).view(5, 5), prices
+    )
+
+
 def growing() -> Figure:
     """Chapter 07: both networks while the block of 32×32 fades in. Lines are as thick as what they carry counts."""
     faded = load_chapter("07_progan", "train").faded
@@ -333,6 +349,7 @@ PICTURES: dict[str, tuple[Path, Callable[[], Figure]]] = {
     "slices": (HERE / "slices.png", slices),
     "game": (ROOT / "01_basic_gan" / "assets" / "game.png", game),
     "stamps": (ROOT / "02_dcgan" / "assets" / "stamps.png", stamps),
+    "plan": (ROOT / "03_wgan_gp" / "assets" / "plan.png", plan),
     "growing": (ROOT / "07_progan" / "assets" / "growing.png", growing),
     "before-after": (HERE / "before-after.png", before_after),
 }
