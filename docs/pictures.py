@@ -223,7 +223,9 @@ def plan() -> Figure:
     steepest = -(p - q).cumsum(0)[:-1].sign() * positions.diff()
     prices = torch.cat([torch.zeros(1), steepest.cumsum(0)])
     print(f"the carrier pays {cheapest.fun:.2f}, the trader gains {((p - q) * prices).sum():.2f}")
-    return load_chapter("03_wgan_gp", "plots").plan_and_prices(positions, p, q, torch.tensor(cheapest.x).view(5, 5), prices)
+    return load_chapter("03_wgan_gp", "plots").plan_and_prices(
+        positions, p, q, torch.tensor(cheapest.x).view(5, 5), prices
+    )
 
 
 def growing() -> Figure:
