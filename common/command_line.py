@@ -78,9 +78,7 @@ class Settings(Flags):
     save_every: PositiveInt = 500  # steps between two checkpoints
     keep_every: NonNegativeInt = 0  # steps between two files of weights that stay, to go back to; 0: only the last
     skip_broken: bool = False  # train without the pictures that cannot be read, instead of naming them and stopping
-    white: tuple[
-        PositiveInt, ...
-    ] = ()  # the number that is white in your pictures: 4095 for 12 bits (in 05, 06: for A and B)
+    white: tuple[PositiveInt, ...] = ()  # the number that is white in your pictures, e.g. 4095; 05, 06: for A and B
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
     devices: PositiveInt = 1  # processes on this machine, one for each GPU
     num_nodes: PositiveInt = 1  # machines

@@ -30,7 +30,7 @@ SECTIONS = [
 LARGE = {"model.py": 350, "train.py": 300, "generate.py": 220}
 BUDGETS = {"01": {"model.py": 110, "train.py": 170, "generate.py": 125}, "07": LARGE, "08": LARGE}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 185}
-COMMON_BUDGET = 2763
+COMMON_BUDGET = 2761
 WALKTHROUGHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[0-9][0-9]_*/README.md"))]
 ROOMS = [folder for folder in sorted(ROOT.iterdir()) if re.match(r"\.github$|[^.]", folder.name)]
 ROOMS = [room for room in ROOMS if room.name not in ("runs", "data") and not (room / "pyvenv.cfg").exists()]
@@ -91,6 +91,8 @@ def test_every_flag_is_one_line_with_its_help_behind_it(path: Path) -> None:
     for kind in ast.parse("\n".join(lines)).body:
         if isinstance(kind, ast.ClassDef) and kind.name in ("Config", "Settings", "Flags"):
             for field in (node for node in kind.body if isinstance(node, ast.AnnAssign)):
+                if ast.unparse(field.annotation).startswith("ClassVar"):
+                    continue  # no flag
                 behind = lines[field.lineno - 1][field.end_col_offset :] if field.lineno == field.end_lineno else ""
                 assert behind.startswith("  # "), f"{path.name}: {ast.unparse(field)}"
 

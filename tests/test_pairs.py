@@ -347,7 +347,7 @@ def test_one_process_fetches_the_data_before_the_others_read(
 
     sizes: list[int] = []  # chapters 07 and 08 read their pictures anew at each size
 
-    def loaded(_: str, *size: int) -> data.Pictures:
+    def loaded(_: str, *size: int, **_more: object) -> data.Pictures:
         sizes.extend(size[:1])
         if alone and folder >= "07" and len(sizes) < 3:
             return data.load("mnist-10k", size[0], 1)
