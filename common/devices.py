@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -54,7 +55,13 @@ def make_fabric(settings: Any, growing: bool = False) -> Fabric:
 def one_device(accelerator: str) -> torch.device:
     """The device that `accelerator` ("auto", "cpu", "gpu", "mps") means here; `UserError` if there is none."""
     with explained(f"--accelerator {accelerator} is not to be had on this machine", "leave it out", Exception):
-        return Fabric(accelerator=accelerator, devices=1).device
+        device = Fabric(accelerator=accelerator, devices=1).device
+    if accelerator == "auto" and device.type == "mps":
+        print(
+            "note: on Apple's GPU, where the course is not tested; --accelerator cpu takes the processor",
+            file=sys.stderr,
+        )
+    return device
 
 
 @contextlib.contextmanager

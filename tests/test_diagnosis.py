@@ -3,8 +3,8 @@
 import json
 import math
 import re
+import runpy
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,12 +98,16 @@ def test_grids_are_cut_into_the_pictures_that_they_show(tmp_path: Path) -> None:
     assert diagnosis.sample_grids(tmp_path, 5)[0][-1] == 1_000_000  # by number, not by name
 
 
-def test_a_folder_without_a_finished_run_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_finished_run_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(UserError, match="holds no finished run"):
         diagnosis.diagnose(tmp_path)
-    command = [sys.executable, "-m", "common.diagnosis", str(tmp_path)]
-    found = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
-    assert found.returncode == 2 and found.stderr.startswith(f"error: {tmp_path} holds no finished run")
+    monkeypatch.setattr(sys, "argv", ["diagnosis.py", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:  # as by python -m common.diagnosis
+        runpy.run_path(str(Path(diagnosis.__file__)), run_name="__main__")
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path} holds no finished run")
 
 
 def test_a_short_run_gets_no_reading(script: Script, tmp_path: Path) -> None:

@@ -713,6 +713,6 @@ FCD_PROMISED, RECALL_PROMISED = 3.5, 0.25  # real faces 0.5, blurred ones 7, an 
 def test_any_stage_can_be_shown_and_others_are_refused(script: Script, tmp_path: Path, resolution: int) -> None:
     code, _, errors = script(GENERATE, "--resolution", resolution, "--num", 8, "--out", tmp_path)
     assert code == 0, errors
-    assert Image.open(tmp_path / "grid.png").size[0] == 8 * 66 + 2
+    assert Image.open(tmp_path / f"grid_resolution-{resolution}.png").size[0] == 8 * 66 + 2
     code, _, errors = script(GENERATE, "--resolution", 128, "--out", tmp_path)
     assert code == 2 and "--resolution must be one of [4, 8, 16, 32, 64]" in errors
