@@ -113,7 +113,7 @@ class StoredSettings(dict[str, Any]):
         raise UserError(f"{self.path} is of an older version of its chapter (it has no {name!r}): train again")
 
 
-def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings.
 
     A run's folder stands for its weights; those of a run that was stopped are in its `last.ckpt`.
@@ -121,10 +121,10 @@ def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], di
     if path.is_dir():
         path = path / ("weights.safetensors" if (path / "weights.safetensors").exists() else "last.ckpt")
     if path.suffix == ".ckpt":
-        content = load_checkpoint(path, chapter, "--weights")
-        require("weights" in content, f"--weights: {path} is of an older version of the course: train again")
+        content = load_checkpoint(path, chapter, flag)
+        require("weights" in content, f"{flag}: {path} is of an older version of the course: train again")
         return content["weights"], StoredSettings(content["settings"], path)
-    require(path.is_file(), f"there are no weights {path}; train first, or leave --weights away for the shipped ones")
+    require(path.is_file(), f"there are no weights {path}; train first, or leave {flag} away")
     broken, remedy = f"{path} is cut off or is no safetensors file", "train again or use another file"
     with explained(broken, remedy, SafetensorError, OSError, ValueError), safe_open(path, framework="pt") as file:
         settings = json.loads((file.metadata() or {}).get("settings", "{}"))

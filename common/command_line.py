@@ -73,6 +73,7 @@ class Settings(Flags):
     preset: Literal["laptop", "paper"] = "laptop"  # a set of defaults; any other flag still overrides it
     out: str = ""  # folder of the run; default: runs/<chapter>/<time>
     resume: str = ""  # a checkpoint or run folder: go on exactly where it stopped, with its settings
+    start_from: str = ""  # weights or a run: begin with its networks, at step 0, for other pictures, rates or lengths
     log_every: PositiveInt = 20  # steps between two points of the curves
     sample_every: PositiveInt = 100  # steps between two sample grids
     save_every: PositiveInt = 500  # steps between two checkpoints

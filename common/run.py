@@ -80,6 +80,8 @@ class Run:
         require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
         if config.resume:
             self._load(resumed)
+        elif config.start_from:
+            self._start_from(Path(config.start_from).expanduser())
         self._begin(data)
 
     def _begin(self, data: Pictures) -> None:
@@ -234,6 +236,30 @@ class Run:
                 save_checkpoint(self.folder / "last.ckpt", content)
                 if self._keep_now:
                     save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
+
+    def _start_from(self, path: Path) -> None:
+        """Fill the networks from a run; or from weights, which hold averages of the generators and no judge."""
+        if path.is_dir() or path.suffix == ".ckpt":
+            content = load_checkpoint(path, self.chapter, "--start-from")
+            average, stored = content.get("ema"), {name: content[name] for name in self.networks}
+        else:
+            tensors, _ = load_weights(path, self.chapter, "--start-from")
+            tensors = {name.removeprefix("averaged."): tensor for name, tensor in tensors.items() if name[:4] != "raw."}
+            average = {"n_averaged": torch.tensor(0)} | {f"module.{name}": tensor for name, tensor in tensors.items()}
+            stored = {
+                own: {
+                    name.removeprefix(f"{own}."): tensor
+                    for name, tensor in tensors.items()
+                    if name.startswith(f"{own}.")
+                }
+                for own in self.networks
+            }  # those of several generators begin with their names
+            stored = {own: state for own, state in stored.items() if state} or {next(iter(self.networks)): tensors}
+        for name, state in {**stored, **({"ema": average} if "ema" in self.state else {})}.items():
+            load_state(self.state[name], state, f"--start-from {path}")
+        anew = ", ".join(name for name in self.networks if name not in stored)
+        if self.fabric.is_global_zero:
+            print(f"started    from {relative(path)}: {', '.join(stored)}" + (f"; new: {anew}" if anew else ""))
 
     def _load(self, path: Path) -> None:
         content = load_checkpoint(path, self.chapter)

@@ -736,3 +736,63 @@ def test_a_mac_that_takes_its_gpu_by_itself_says_so(
     monkeypatch.setattr(devices, "Fabric", Machine)
     assert devices.one_device(asked).type == device
     assert ("--accelerator cpu" in capsys.readouterr().err) == said
+
+
+# ----------------------------------------------------------------------------------------------------- start from
+
+
+@pytest.mark.parametrize("folder", CHAPTERS)
+def test_a_run_begins_with_the_shipped_generators(
+    folder: str, chapter: Callable[[str, str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train, weights = chapter(folder, "train"), ROOT / folder / "weights.safetensors"
+    begun: list[run.Run] = []
+    monkeypatch.setattr(run.Run, "steps", lambda self: begun.append(self) or iter(()))
+    monkeypatch.setattr(run.Run, "finish", lambda self: self.folder)
+    settings = checkpoint.load_weights(weights, folder)[1]
+    sketched = {"data": settings["data"]} if folder >= "05" else {}
+    kind = {"accelerator": "cpu", "out": str(tmp_path), "start_from": str(weights)} | sketched
+    train.train(train.Config(**kind))
+    (started,) = begun
+    stored = {name.removeprefix("averaged."): tensor for name, tensor in load_file(weights).items()}
+    for name in ("to_b", "to_a") if folder == "06_cyclegan" else ("generator",):
+        prefix = f"{name}." if folder == "06_cyclegan" else ""
+        found = started.networks[name].state_dict()
+        assert found and all(
+            torch.equal(tensor, stored[prefix + key].to(tensor.dtype)) for key, tensor in found.items()
+        )
+    assert started.step == 0 and not started.history
+    if "ema" in started.state:
+        averaged = started.state["ema"].module.state_dict()
+        assert all(torch.equal(tensor, stored[key].to(tensor.dtype)) for key, tensor in averaged.items())
+
+
+def test_a_run_begins_with_the_networks_of_another(script: Script, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert script(TRAIN, *SMALL, "--max-steps", 5, "--out", first)[0] == 0
+    flags = ["--start-from", first, "--max-steps", 1, "--lr-g", 1e-30, "--lr-d", 1e-30, "--out", second]
+    code, printed, errors = script(TRAIN, *SMALL, *flags)
+    assert code == 0 and "generator, discriminator" in printed and "new:" not in printed, errors
+    old, new = (checkpoint.load_checkpoint(folder, "01_basic_gan") for folder in (first, second))
+    assert new["step"] == 1 and new["history"]["step"] == [1]
+    for part in ("generator", "discriminator"):
+        learned = [name for name in old[part] if name.endswith(("weight", "bias"))]
+        assert len(learned) >= 4
+        torch.testing.assert_close([new[part][name] for name in learned], [old[part][name] for name in learned])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--start-from", "/no/such.safetensors"], "there are no weights /no/such.safetensors"),
+        (["--start-from", ROOT], "--start-from: there is no checkpoint"),
+        (["--start-from", ROOT / "02_dcgan" / "weights.safetensors"], "belongs to 02_dcgan, not to 01_basic_gan"),
+        (["--start-from", ROOT / "01_basic_gan" / "weights.safetensors", "--generator-hidden", 7], "have other sizes"),
+    ],
+)
+def test_what_a_run_cannot_begin_with_gets_one_line(
+    script: Script, tmp_path: Path, flags: list[object], said: str
+) -> None:
+    code, _, errors = script(TRAIN, *SMALL[:4] if "--generator-hidden" not in flags else (), *flags, "--out", tmp_path)
+    assert code == 2 and said in errors and len(errors.strip().splitlines()) == 1, errors
+    assert not list(tmp_path.iterdir())
