@@ -26,7 +26,7 @@ from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
-from common.scores import beside_nearest, judge
+from common.scores import beside_nearest, has_classifier, judge
 from model import Generator
 from scores import class_report
 
@@ -133,7 +133,7 @@ def main(config: Config) -> None:
         labels = torch.arange(5000 if config.num is None else config.num) % classes
         pictures = draw(latents(len(labels)), labels).cpu()
         text, numbers = judge(pictures, trained_on, config.inception)
-        if not config.inception:
+        if not config.inception and has_classifier(trained_on):
             more, own = class_report(images.to_uint8(pictures), labels, trained_on)
             text, numbers = f"{text}\n{more}", numbers | own
         print(text)

@@ -415,7 +415,7 @@ def test_subfolders_are_classes_and_can_be_asked_for_by_name(script: Script, tmp
     assert code == 0
     assert Image.open(made / "grid_weights-run.png").size == ((3 * 18 + 2) * 2, (10 * 18 + 2) * 2)  # a class a column
     code, _, errors = script(GENERATE, "--weights", weights, "--score", "--out", made)
-    assert code == 2 and "no classifier for the pictures" in errors
+    assert code == 2 and "a score needs 40 real pictures" in errors
 
 
 def test_data_without_classes_gets_one_line(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.transforms.v2.functional import to_pil_image
 
-from common import UserError, diagnosis, images
+from common import UserError, data, diagnosis, images
 
 Script = Callable[..., tuple[int, str, str]]
 STEPS = list(range(10, 1010, 10))  # 100 points
@@ -147,3 +148,20 @@ def test_the_logged_gradient_is_that_of_all_weights_together() -> None:
     network(torch.tensor([[3.0, 4.0]])).sum().backward()  # the gradients are (3, 4) and 1
     assert gradient_norm(network).item() == pytest.approx(math.sqrt(26))
     assert gradient_norm(torch.nn.Linear(2, 1)).item() == 0
+
+
+@pytest.mark.parametrize("folder", ["01_basic_gan", "03_wgan_gp", "07_progan"])
+def test_a_run_on_own_pictures_is_read_too(folder: str, script: Script, tmp_path: Path) -> None:
+    """Critics and discriminators alike: how different the samples are needs the real pictures, and no classifier of theirs."""
+    (tmp_path / "own").mkdir()
+    for i, digit in enumerate(data.load("mnist-10k", 32).images[:48]):
+        to_pil_image(digit).save(tmp_path / "own" / f"{i}.png")
+    own = {
+        "01_basic_gan": ["--channels", 1, "--batch-size", 16],
+        "03_wgan_gp": ["--size", 32, "--batch-size", 16],
+        "07_progan": ["--size", 8, "--batch-sizes", 4, 16],
+    }
+    flags = ["--data", tmp_path / "own", "--max-steps", 24, "--log-every", 1, "--sample-every", 12, *own[folder]]
+    code, printed, errors = script(f"{folder}/train.py", *flags, "--accelerator", "cpu", "--out", tmp_path / "run")
+    assert code == 0, errors
+    assert re.search(r"differ from each other \d+%|differ \d+% as much as real", " ".join(printed.split())), printed

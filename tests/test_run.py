@@ -183,7 +183,7 @@ def test_own_colour_pictures_train_and_generate(script: Script, tmp_path: Path) 
     assert code == 0
     assert Image.open(tmp_path / "made" / "neighbours_weights-run.png").size == ((16 * 18 + 2) * 2, (2 * 18 + 2) * 2)
     code, _, errors = script("01_basic_gan/generate.py", "--weights", weights, "--score", "--out", tmp_path / "made")
-    assert code == 2 and "no classifier for the pictures" in errors
+    assert code == 2 and "a score needs 40 real pictures" in errors
 
 
 def test_unwritable_output_is_named(script: Script, tmp_path: Path) -> None:

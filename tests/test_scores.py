@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.transforms.v2 import functional as resizing
-from torchvision.transforms.v2.functional import gaussian_blur
+from torchvision.transforms.v2.functional import gaussian_blur, to_pil_image
 
 from common import UserError, data
 from common.scores import (
@@ -22,6 +22,7 @@ from common.scores import (
     inception_report,
     modes_covered,
     nearest,
+    own_yardstick,
     reference,
     report,
     tables,
@@ -250,3 +251,43 @@ def test_modes_are_counted() -> None:
     covered, inside = modes_covered(points, centres, std=0.1)
     assert (covered, inside) == (2, 0.9)
     assert modes_covered(points[:60], centres, std=0.1) == (1, 1.0)
+
+
+# ------------------------------------------------------------------------------------------------- your own pictures
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of 120 pictures that no classifier knows by that name."""
+    folder = tmp_path_factory.mktemp("clothes")
+    for i, picture in enumerate(data.load("fashion-10k").images[:120]):
+        to_pil_image(picture).save(folder / f"{i}.png")
+    return str(folder)
+
+
+def test_own_pictures_are_scored_beside_their_floor(clothes: str) -> None:
+    """Others of the kind score as the floor does, blurred ones worse, other things worst; and copies are called so."""
+    stick = own_yardstick(clothes, 28, 1)
+    others, digits = (data.load(name).images[-200:] for name in ("fashion-10k", "mnist-10k"))
+    text, good = tables.own_report(others, stick)
+    bad = tables.own_report(digits, stick)[1]["scores"]
+    floor, blurred = good["scores"]["real (floor)"], good["scores"]["blurred real"]
+    assert good["scores"]["generated"]["kcd"] < floor["kcd"] + 2 * floor["kcd_std"] < bad["generated"]["kcd"]
+    assert floor["kcd"] < blurred["kcd"] < bad["generated"]["kcd"]
+    assert good["scores"]["generated"]["precision"] > 0.6 > 0.2 > bad["generated"]["recall"]
+    assert "60 pictures of" in text and "made for drawn faces" in text and "copies" not in text
+    copies = data.load(clothes, 28, 1).all().repeat(2, 1, 1, 1)
+    said, copied = tables.own_report(copies, stick)
+    assert "look for copies" in said and copied["scores"]["generated"]["nearest"] < 0.1 * floor["nearest"]
+    features, _ = embed(stick.network, resizing.resize(others.expand(-1, 3, -1, -1), [64, 64], antialias=True))
+    near = (features[:, None] - stick.sample[None]).norm(dim=2).min(1).values
+    assert good["scores"]["generated"]["nearest"] == pytest.approx(near.quantile(0.25).item(), rel=1e-4)
+
+
+def test_a_score_of_own_pictures_needs_some(clothes: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--num must be at least 40"):
+        tables.own_report(torch.zeros(39, 1, 28, 28, dtype=torch.uint8), own_yardstick(clothes, 28, 1))
+    for file in sorted(Path(clothes).iterdir())[:39]:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(UserError, match=r"needs 40 real pictures, and .* has 39"):
+        own_yardstick(str(tmp_path), 28, 1)

@@ -337,7 +337,7 @@ def test_paper_preset_shows_its_sizes(script: Script) -> None:
     assert code == 0 and "935,297 parameters" in printed and "138,689 parameters" in printed
 
 
-def test_own_colour_pictures_train_generate_and_have_no_score(script: Script, tmp_path: Path) -> None:
+def test_own_colour_pictures_train_generate_and_are_too_few_for_a_score(script: Script, tmp_path: Path) -> None:
     for i in range(10):
         Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
     run = ["--data", tmp_path, "--size", 16, "--max-steps", 1, "--out", tmp_path / "run"]
@@ -346,7 +346,7 @@ def test_own_colour_pictures_train_generate_and_have_no_score(script: Script, tm
     generate = ["--weights", weights, "--out", tmp_path / "made"]
     assert script("03_wgan_gp/generate.py", *generate, "--neighbours")[0] == 0
     code, _, errors = script("03_wgan_gp/generate.py", *generate, "--score")
-    assert code == 2 and "no classifier for the pictures" in errors
+    assert code == 2 and "a score needs 40 real pictures" in errors
 
 
 @pytest.mark.parametrize(
