@@ -132,3 +132,21 @@ def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tu
     found = settings.get("chapter")
     require(chapter in (None, found), f"{path} belongs to {found or 'another program'}, not to {chapter}")
     return tensors, StoredSettings(settings, path)
+
+
+def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mapping[str, Any]]:
+    """The states of the networks called `names` in a run, and of their average "ema"; of weights, which hold that average alone.
+
+    In a file of weights each of several generators has its name in front, and a single one, the first of `names`, has none.
+    """
+    if path.is_dir() or path.suffix == ".ckpt":
+        content = load_checkpoint(path, chapter, "--start-from")
+        return {name: content[name] for name in (*names, "ema") if name in content}
+    stored, _ = load_weights(path, chapter, "--start-from")
+    tensors = {key.removeprefix("averaged."): tensor for key, tensor in stored.items() if not key.startswith("raw.")}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in names:
+        own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+        found |= {name: own} if own else {}
+    average = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    return (found or {names[0]: tensors}) | {"ema": average | {"n_averaged": torch.tensor(0)}}

@@ -24,7 +24,15 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from common import UserError, images, relative, require
-from common.checkpoint import load_checkpoint, load_state, load_weights, save_checkpoint, save_weights, write_atomically
+from common.checkpoint import (
+    load_checkpoint,
+    load_networks,
+    load_state,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+    write_atomically,
+)  # fmt: skip
 from common.data import Pictures
 from common.devices import gradient_norm, rank_zero_first
 
@@ -238,28 +246,13 @@ class Run:
                     save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
 
     def _start_from(self, path: Path) -> None:
-        """Fill the networks from a run; or from weights, which hold averages of the generators and no judge."""
-        if path.is_dir() or path.suffix == ".ckpt":
-            content = load_checkpoint(path, self.chapter, "--start-from")
-            average, stored = content.get("ema"), {name: content[name] for name in self.networks}
-        else:
-            tensors, _ = load_weights(path, self.chapter, "--start-from")
-            tensors = {name.removeprefix("averaged."): tensor for name, tensor in tensors.items() if name[:4] != "raw."}
-            average = {"n_averaged": torch.tensor(0)} | {f"module.{name}": tensor for name, tensor in tensors.items()}
-            stored = {
-                own: {
-                    name.removeprefix(f"{own}."): tensor
-                    for name, tensor in tensors.items()
-                    if name.startswith(f"{own}.")
-                }
-                for own in self.networks
-            }  # those of several generators begin with their names
-            stored = {own: state for own, state in stored.items() if state} or {next(iter(self.networks)): tensors}
-        for name, state in {**stored, **({"ema": average} if "ema" in self.state else {})}.items():
-            load_state(self.state[name], state, f"--start-from {path}")
-        anew = ", ".join(name for name in self.networks if name not in stored)
+        """Fill the networks from a run or from weights, and say which of them were not there."""
+        stored = load_networks(path, self.chapter, list(self.networks))
+        for name in stored.keys() & self.state.keys():
+            load_state(self.state[name], stored[name], f"--start-from {path}")
+        found, new = ([name for name in self.networks if (name in stored) == there] for there in (True, False))
         if self.fabric.is_global_zero:
-            print(f"started    from {relative(path)}: {', '.join(stored)}" + (f"; new: {anew}" if anew else ""))
+            print(f"started    from {relative(path)}: {', '.join(found)}" + (f"; new: {', '.join(new)}" if new else ""))
 
     def _load(self, path: Path) -> None:
         content = load_checkpoint(path, self.chapter)

@@ -90,7 +90,9 @@ def own_yardstick(data_name: str, size: int, channels: int) -> Yardstick:
     faces = yardstick("avatars")
     real, seen = load(data_name, size, channels).all().expand(-1, 3, -1, -1), faces.network.size
     require(len(real) >= LEAST_OWN, f"a score needs {LEAST_OWN} real pictures, and {data_name} has {len(real)}")
-    mixed = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:10_000]]  # enough, and soon done
+    mixed = real[
+        torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:10_000]
+    ]  # enough, and soon done
     mixed = resizing.resize(mixed, [seen, seen], antialias=True)
     reference, floor = mixed[: 2 * (len(mixed) // 2)].chunk(2)
     features, _ = embed(faces.network, reference)
