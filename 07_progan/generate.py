@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -44,6 +44,9 @@ class Config(Flags):
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, or 5,000 to score
     resolution: int | None = None  # pixels per side, for the smaller networks inside; default: where the training ended
+    seeds: tuple[
+        NonNegativeInt, ...
+    ] = ()  # also write the pictures with these numbers, each from a latent of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     neighbours: bool = False  # also write 16 samples above their nearest training pictures
@@ -160,6 +163,11 @@ def main(config: Config) -> None:
     full = draw.generator.size
     shown = F.interpolate(fake if config.separate or not scoring else fake[:64], full)
     written = images.save_all(shown, config.file("grid.png"), separate=config.separate)
+
+    for seed in config.seeds:  # one by one: a number is the same picture in any company
+        one = draw(torch.randn(1, latent_dim, generator=torch.Generator().manual_seed(seed)).to(device))
+        face = images.grid(F.interpolate(one, full), 1, scale=4)
+        written.append(images.save_picture(face, config.file(f"number_{seed}.png")))
 
     if config.interpolate:
         columns = [walk(draw, z[6 * column : 6 * column + 6]) for column in range(4)]  # four walks side by side

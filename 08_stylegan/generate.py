@@ -21,7 +21,7 @@ from typing import ClassVar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -52,6 +52,9 @@ class Config(Flags):
     truncation: bool = False  # also write a sheet of the same faces with several psi
     mix: bool = False  # also write sheets of faces that take the coarse, middle or fine styles of others
     noise: bool = False  # also write faces with noise in all, no and some layers, and what it changes
+    seeds: tuple[
+        NonNegativeInt, ...
+    ] = ()  # also write the pictures with these numbers, each from a latent of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF of walks in z (above) and in w (below)
     swap_table: bool = False  # also print which attributes change when styles are swapped
@@ -114,6 +117,13 @@ def main(config: Config) -> None:
     fake = painter.draw(styles, () if config.still else None)[:num]
     shown = fake if config.separate or not scoring else fake[:64]
     written = images.save_all(shown, config.file("grid.png"), separate=config.separate)
+
+    for seed in config.seeds:  # one by one: a number is the same picture in any company
+        torch.manual_seed(seed)
+        face = painter.draw(
+            painter.styles(painter.w(painter.latents(1, seed), config.psi)), () if config.still else None
+        )
+        written.append(images.save_picture(images.grid(face, 1, scale=4), config.file(f"number_{seed}.png")))
 
     if config.truncation:
         z = painter.latents(8, config.seed)

@@ -716,3 +716,19 @@ def test_any_stage_can_be_shown_and_others_are_refused(script: Script, tmp_path:
     assert Image.open(tmp_path / f"grid_resolution-{resolution}.png").size[0] == 8 * 66 + 2
     code, _, errors = script(GENERATE, "--resolution", 128, "--out", tmp_path)
     assert code == 2 and "--resolution must be one of [4, 8, 16, 32, 64]" in errors
+
+
+def test_a_picture_has_its_own_number(script: Script, tmp_path: Path) -> None:
+    """Alone, among others, and after other seeds: the same picture; another number is another one."""
+    for name, seeds in (("alone", [31]), ("among", [5, 31, 9])):
+        flags = ["--num", 1, "--seeds", *seeds, "--seed", len(seeds), "--out", tmp_path / name]
+        code, _, errors = script(GENERATE, *flags)
+        assert code == 0, errors
+    alone, among, other = (
+        np.asarray(Image.open(next((tmp_path / folder).glob(f"number_{number}_*.png"))))
+        for folder, number in (("alone", 31), ("among", 31), ("among", 5))
+    )
+    assert (alone == among).all() and (among != other).mean() > 0.2
+    assert alone.shape == (4 * 64, 4 * 64, 3)
+    code, _, errors = script(GENERATE, "--seeds", -1, "--out", tmp_path)
+    assert code == 2 and "--seeds" in errors
