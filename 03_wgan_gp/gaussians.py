@@ -38,6 +38,7 @@ from train import clip_weights, critic_loss, generator_loss, gradient_penalty
 
 STD = 0.05
 LATENT_DIM = 8
+RUNS = Path(__file__).resolve().parents[1] / "runs" / "03_wgan_gp"
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Config(Flags):
     width: PositiveInt = 128  # of the hidden layers of both networks
     depth: PositiveInt = 3  # hidden layers of both networks
     activation: Literal["tanh", "relu"] = "tanh"  # ours: smooth surfaces are learned in fewer steps
-    out: Path = Path(__file__).resolve().parents[1] / "runs" / "03_wgan_gp" / "gaussians.gif"  # the animation
+    out: Path | None = None  # the animation; default: runs/03_wgan_gp/gaussians_<method>_<modes>.gif
 
 
 def centres(modes: int) -> Tensor:
@@ -188,8 +189,9 @@ def main(config: Config) -> None:
     frames: list[Image.Image] = []
     generator, _ = train(config, lambda *now: frames.append(picture(config.modes, *now)))
     covered, inside = coverage(generator, config.modes)
+    out = config.out or RUNS / f"gaussians_{config.method}_{config.modes}.gif"
     print(f"{covered} of {config.modes} modes covered, {inside:.1%} of the points within 3 standard deviations of one")
-    print(f"wrote {relative(save_gif(frames, config.out, seconds_per_frame=0.15, colours=24))}")
+    print(f"wrote {relative(save_gif(frames, out, seconds_per_frame=0.15, colours=24))}")
 
 
 if __name__ == "__main__":
