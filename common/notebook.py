@@ -20,6 +20,17 @@ BOUNDS = {
     "more than": operator.gt, "at least": operator.ge, "less than": operator.lt, "at most": operator.le, "exactly": operator.eq
 }  # fmt: skip
 
+# What the groups of tags are called over their plots, and the parts of the tags in the legends; others are shown as they are.
+TITLES = {
+    "loss": "the losses", "prob": "what the discriminator believes", "logits": "mean logits", "scores": "mean scores",
+    "right": "how often the discriminator is right", "wasserstein": "the Wasserstein estimate",
+    "gradient": "mean slope of the critic", "gradients": "length of the networks' gradients",
+}  # fmt: skip
+WORDS = {
+    "prob/real": "D(x), real pictures", "prob/fake": "D(G(z)), drawn pictures", "loss/d": "discriminator", "loss/g": "generator",
+    "real": "real pictures", "fake": "drawn pictures",
+}  # fmt: skip
+
 
 def show_source(*things: Any) -> Markdown:
     """The source of functions or classes as a code block, taken from the file that the scripts run."""
@@ -44,8 +55,9 @@ def show_grid(pictures: Tensor | Mapping[str, Tensor], columns: int = 8, title: 
 def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str] | None = None) -> Figure:
     """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share one); all but "growth" smoothed.
 
-    `titles` names the groups to show, each with its title; without it all are shown.
+    `titles` names the groups to show, each with its title; without it all are shown. Pale lines are the values themselves.
     """
+    words = WORDS | {"loss/d": "critic"} if "wasserstein/estimate" in history else WORDS
     groups = list(titles or dict.fromkeys(tag.split("/")[0] for tag in history if tag != "step"))
     columns, rows = max(1, min(3, len(groups))), max(1, math.ceil(len(groups) / 3))
     figure = Figure(figsize=(5 * columns, 3.2 * rows), layout="constrained")
@@ -58,10 +70,11 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE
             style, window = ":" if name.endswith("alpha") else "-", 1 if group == "growth" else 15
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
-            axis.plot(history["step"], _smooth(history[tag], window), style, color=colour, label=name.replace("_", " "))
+            label = words.get(tag, words.get(name, name.replace("_", " ")))
+            axis.plot(history["step"], _smooth(history[tag], window), style, color=colour, label=label)
         axis.set_xlabel("generator updates")
         axis.set_ylabel(group)
-        axis.set_title((titles or {}).get(group, group), fontsize=10)
+        axis.set_title((titles or TITLES).get(group, group), fontsize=10)
         axis.legend(fontsize=8)
     return figure
 
