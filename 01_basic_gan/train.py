@@ -77,7 +77,7 @@ class Config(Settings):
     # The optimisers
     optimizer: Literal["adam", "sgd"] = "adam"  # ours: Adam, half a year younger than the paper; the authors used SGD
     lr_g: PositiveFloat = 1e-3  # the generator's learning rate; ours: 2e-4, usual for convolutions, learns slower here
-    lr_d: PositiveFloat = 1e-3  # the discriminator's learning rate; ours: less, if it wins too early
+    lr_d: PositiveFloat = 1e-3  # the discriminator's learning rate; ours: lower it if D wins too early
     momentum: Share = 0.0  # Adam's beta1 (ours: 0, as in arXiv:1710.10196), or SGD's momentum
     beta2: Share = 0.99  # Adam's memory of squared gradients; ours: as in arXiv:1710.10196
     ema_decay: Share = 0.999  # of the average that draws the samples; ours: over about 1,000 steps
