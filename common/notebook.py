@@ -7,6 +7,7 @@ import inspect
 import math
 import operator
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from IPython.display import Markdown
@@ -19,16 +20,11 @@ REAL, FAKE, JUDGE = "tab:blue", "tab:orange", "tab:grey"
 BOUNDS = {
     "more than": operator.gt, "at least": operator.ge, "less than": operator.lt, "at most": operator.le, "exactly": operator.eq
 }  # fmt: skip
-
-# What the groups of tags are called over their plots, and the parts of the tags in the legends; others are shown as they are.
-TITLES = {
+WORDS = {  # for a group of tags the title of its plot, for a tag or its end the legend; all others are shown as they are
     "loss": "the losses", "prob": "what the discriminator believes", "logits": "mean logits", "scores": "mean scores",
-    "right": "how often the discriminator is right", "wasserstein": "the Wasserstein estimate",
-    "gradient": "mean slope of the critic", "gradients": "length of the networks' gradients",
-}  # fmt: skip
-WORDS = {
+    "right": "how often the discriminator is right", "wasserstein": "the Wasserstein estimate", "real": "real pictures",
+    "gradient": "mean slope of the critic", "gradients": "length of the networks' gradients", "fake": "drawn pictures",
     "prob/real": "D(x), real pictures", "prob/fake": "D(G(z)), drawn pictures", "loss/d": "discriminator", "loss/g": "generator",
-    "real": "real pictures", "fake": "drawn pictures",
 }  # fmt: skip
 
 
@@ -71,18 +67,12 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
             style, window = ":" if name.endswith("alpha") else "-", 1 if group == "growth" else 15
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
             label = words.get(tag, words.get(name, name.replace("_", " ")))
-            axis.plot(history["step"], _smooth(history[tag], window), style, color=colour, label=label)
-        axis.set_xlabel("generator updates")
-        axis.set_ylabel(group)
-        axis.set_title((titles or TITLES).get(group, group), fontsize=10)
+            running = [fmean(history[tag][max(0, i - window + 1) : i + 1]) for i in range(len(history[tag]))]
+            axis.plot(history["step"], running, style, color=colour, label=label)
+        axis.set(xlabel="generator updates", ylabel=group)
+        axis.set_title((titles or words).get(group, group), fontsize=10)
         axis.legend(fontsize=8)
     return figure
-
-
-def _smooth(values: Sequence[float], window: int) -> list[float]:
-    """A running mean over the last `window` points."""
-    chunks = [values[max(0, i - window + 1) : i + 1] for i in range(len(values))]
-    return [sum(chunk) / len(chunk) for chunk in chunks]
 
 
 def verdict(claim: str, value: float, bound: str, number: float, meant_to_fail: bool = False) -> None:
