@@ -47,13 +47,13 @@ class Config(Flags):
     """Train a GAN on eight Gaussians in the plane."""
 
     steps: PositiveInt = 2000  # updates of the generator
-    batch_size: PositiveInt = 256  # points
-    lr_g: PositiveFloat = 1e-3  # of the generator
-    lr_d: PositiveFloat = 1e-3  # of the discriminator
+    batch_size: PositiveInt = 256  # points in a batch
+    lr_g: PositiveFloat = 1e-3  # learning rate of the generator
+    lr_d: PositiveFloat = 1e-3  # learning rate of the discriminator
     loss: Literal["non-saturating", "saturating"] = "non-saturating"  # section 3, or Eq. 1 to the letter
     unroll: NonNegativeInt = 0  # discriminator steps that the generator looks ahead (arXiv:1611.02163)
     unroll_lr: PositiveFloat = 0.2  # eta of those steps; ours: plain gradient descent, so larger than Adam's lr_d
-    width: PositiveInt = 64  # of the two hidden layers of both networks
+    width: PositiveInt = 64  # units in each of the two hidden layers of both networks
     out: Path = Path(__file__).resolve().parents[1] / "runs" / "01_basic_gan" / "ring.gif"  # the animation
 
 

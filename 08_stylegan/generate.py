@@ -132,7 +132,10 @@ def main(config: Config) -> None:
         written.append(images.save_picture(images.grid(sheet, columns=8), config.file("truncation.png")))
 
     if config.mix:
-        for name in [name for name in GROUPS if painter.group(name)]:
+        for name in GROUPS:
+            if not painter.group(name):
+                print(f"no mix_{name}.png: at {painter.resolution}×{painter.resolution} there are no {name} layers")
+                continue
             sheet = mixing_sheet(painter, painter.group(name), config.seed)
             written.append(images.save_picture(images.grid(sheet, columns=7), config.file(f"mix_{name}.png")))
 

@@ -220,6 +220,9 @@ def train(config: Config) -> Path:
 
     networks = {"generator": generator, "discriminator": discriminator}
     run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
+    last = growth(total - 1, stages)[0].resolution if total else config.size
+    if fabric.is_global_zero and last < config.size:
+        print(f"growth         ends at {last}×{last}; for {config.size}×{config.size} raise --max-steps", flush=True)
     shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels
     fixed_z = torch.randn(shown, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     reached = None  # the stage whose pictures are being read

@@ -7,6 +7,7 @@ import inspect
 import math
 import operator
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from IPython.display import Markdown
@@ -18,6 +19,12 @@ from common.images import grid
 REAL, FAKE, JUDGE = "tab:blue", "tab:orange", "tab:grey"
 BOUNDS = {
     "more than": operator.gt, "at least": operator.ge, "less than": operator.lt, "at most": operator.le, "exactly": operator.eq
+}  # fmt: skip
+WORDS = {  # for a group of tags the title of its plot, for a tag or its end the legend; all others are shown as they are
+    "loss": "the losses", "prob": "what the discriminator believes", "logits": "mean logits", "scores": "mean scores",
+    "right": "how often the discriminator is right", "wasserstein": "the Wasserstein estimate", "real": "real pictures",
+    "gradient": "mean slope of the critic", "gradients": "length of the networks' gradients", "fake": "drawn pictures",
+    "prob/real": "D(x), real pictures", "prob/fake": "D(G(z)), drawn pictures", "loss/d": "discriminator", "loss/g": "generator",
 }  # fmt: skip
 
 
@@ -44,8 +51,9 @@ def show_grid(pictures: Tensor | Mapping[str, Tensor], columns: int = 8, title: 
 def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str] | None = None) -> Figure:
     """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share one); all but "growth" smoothed.
 
-    `titles` names the groups to show, each with its title; without it all are shown.
+    `titles` names the groups to show, each with its title; without it all are shown. Pale lines are the values themselves.
     """
+    words = WORDS | {"loss/d": "critic"} if "wasserstein/estimate" in history else WORDS
     groups = list(titles or dict.fromkeys(tag.split("/")[0] for tag in history if tag != "step"))
     columns, rows = max(1, min(3, len(groups))), max(1, math.ceil(len(groups) / 3))
     figure = Figure(figsize=(5 * columns, 3.2 * rows), layout="constrained")
@@ -58,18 +66,13 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE
             style, window = ":" if name.endswith("alpha") else "-", 1 if group == "growth" else 15
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
-            axis.plot(history["step"], _smooth(history[tag], window), style, color=colour, label=name.replace("_", " "))
-        axis.set_xlabel("generator updates")
-        axis.set_ylabel(group)
-        axis.set_title((titles or {}).get(group, group), fontsize=10)
+            label = words.get(tag, words.get(name, name.replace("_", " ")))
+            running = [fmean(history[tag][max(0, i - window + 1) : i + 1]) for i in range(len(history[tag]))]
+            axis.plot(history["step"], running, style, color=colour, label=label)
+        axis.set(xlabel="generator updates", ylabel=group)
+        axis.set_title((titles or words).get(group, group), fontsize=10)
         axis.legend(fontsize=8)
     return figure
-
-
-def _smooth(values: Sequence[float], window: int) -> list[float]:
-    """A running mean over the last `window` points."""
-    chunks = [values[max(0, i - window + 1) : i + 1] for i in range(len(values))]
-    return [sum(chunk) / len(chunk) for chunk in chunks]
 
 
 def verdict(claim: str, value: float, bound: str, number: float, meant_to_fail: bool = False) -> None:

@@ -150,7 +150,11 @@ def test_curves_keep_the_colours_of_the_course() -> None:
     figure = notebook.plot_curves(history, {"loss": "The two losses", "prob": "Beliefs"})
     left, right = figure.axes
     colours = {line.get_label(): line.get_color() for axis in (left, right) for line in axis.lines}
-    assert (colours["d"], colours["g"], colours["real"]) == (notebook.JUDGE, notebook.FAKE, notebook.REAL)
+    expected = {"discriminator": notebook.JUDGE, "generator": notebook.FAKE, "D(x), real pictures": notebook.REAL}
+    assert {label: colours[label] for label in expected} == expected
     assert left.get_title() == "The two losses"
-    smooth = next(line for line in left.lines if line.get_label() == "d")
+    smooth = next(line for line in left.lines if line.get_label() == "discriminator")
     assert list(smooth.get_ydata()) == [1.0, 1.5, 2.0]  # type: ignore[arg-type]
+    critics = notebook.plot_curves(history | {"wasserstein/estimate": [3.0, 2.0, 1.0]}).axes
+    assert [axis.get_title() for axis in critics][:2] == ["the losses", "what the discriminator believes"]
+    assert critics[0].get_legend().get_texts()[0].get_text() == "critic"

@@ -764,11 +764,12 @@ def test_path_length_of_a_known_path(chapter: Chapter, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("psi", [2, -1])
 def test_psi_may_leave_the_range_and_resolution_may_not(script: Script, tmp_path: Path, psi: int) -> None:
-    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / "run")
+    code, printed, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / "run")
     assert code == 0, errors
+    assert "ends at 8×8; for 16×16 raise --max-steps" in printed
     weights = tmp_path / "run" / "weights.safetensors"
-    code, _, _ = script(GENERATE, "--weights", weights, "--num", 2, "--psi", psi, "--out", tmp_path)
-    assert code == 0
+    code, printed, _ = script(GENERATE, "--weights", weights, "--num", 2, "--psi", psi, "--mix", "--out", tmp_path)
+    assert code == 0 and "no mix_middle.png: at 8×8 there are no middle layers" in printed
     for side in (4, 16):  # training began at 8×8, and did not reach 16×16
         code, _, errors = script(GENERATE, "--weights", weights, "--resolution", side, "--out", tmp_path)
         assert code == 2 and f"--resolution must be one of [8], not {side}" in errors
