@@ -2,7 +2,7 @@
 
 python 06_cyclegan/train.py                              # drawings and faces of which no two are a pair, minutes on a laptop
 python 06_cyclegan/train.py --lambda-cycle 0             # on purpose: nothing ties the translation to the picture
-python 06_cyclegan/train.py --lambda-identity 0          # without the identity loss: colours may drift
+python 06_cyclegan/train.py --lambda-identity 0.5        # with the identity loss: what is of the wanted kind stays as it is
 python 06_cyclegan/train.py --data satellite-map --no-mirror   # satellite pictures and maps
 python 06_cyclegan/train.py --data horse2zebra           # an archive of the authors, or a folder with trainA/, trainB/
 python 06_cyclegan/train.py --preset paper               # the paper's networks at 256×256, for a GPU
@@ -62,28 +62,34 @@ class Config(Settings):
 
     data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/ and trainB/ (and testA/, testB/)
     size: int | None = None  # pixels per side; default: 64
-    max_steps: NonNegativeInt = 11_000  # updates of the generators; ours: under 10 minutes on two cores
-    batch_size: PositiveInt = 1  # pictures of each kind, of all devices together; section 4
+    max_steps: NonNegativeInt = 3500  # updates of the generators; ours: about ten minutes on two cores
+    batch_size: PositiveInt = (
+        4  # pictures of each kind, of all devices together; ours: single ones waste a core; paper: 1
+    )
     mirror: bool = True  # mirror half of the pictures; not for satellite-map: light on a relief comes from the left
     jitter: NonNegativeInt = 0  # enlarge by so many pixels, cut out at random; ours: off, thousands of tiles are enough
 
     # The game
     lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
-    lambda_identity: NonNegativeFloat = 0.5  # of the identity loss, times lambda_cycle; section 5.2; ours: on
+    lambda_identity: NonNegativeFloat = (
+        0.0  # of the identity loss, times lambda_cycle; section 5.2 has 0.5 for paintings
+    )
     pool_size: NonNegativeInt = 50  # translations that the discriminators may see again, section 4; 0: only the newest
 
     # The networks
     width: PositiveInt = 16  # channels next to the picture, of the generators; ours: a quarter of the paper's
     width_d: PositiveInt = 32  # the same of the discriminators, which cost little; ours: half of the paper's
     blocks: NonNegativeInt | None = None  # residual blocks of a generator; section 4: 9 from 256 pixels up, 6 below
-    patch: Literal[16, 34, 70] = 16  # pixels that a discriminator's logit sees; ours: the share of 64 that 70 is of 256
+    patch: Literal[16, 34, 70] = (
+        34  # pixels that a discriminator's logit sees; ours: half of a face; section 7.2: 70 of 256
+    )
     norm: bool = True  # instance normalisation in the generators; off is for an experiment
     upsampling: Upsampling = "resize"  # how the generators double a map; ours: no raster; paper: transposed
 
     # The optimisers
-    lr: PositiveFloat = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
-    beta1: Share = 0.5  # Adam's momentum; the authors' code
-    beta2: Share = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
+    lr: PositiveFloat = 1e-3  # of all four networks; ours: as in chapter 05; section 4 has 2e-4, for many more steps
+    beta1: Share = 0.0  # Adam's momentum; ours: none, as in chapter 05; the authors' code has 0.5
+    beta2: Share = 0.99  # Adam's memory of squared gradients; ours: as in chapter 05; the authors' code has 0.999
     ema_decay: Share = 0.999  # ours: the translators kept are averages over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
 
@@ -98,7 +104,7 @@ PRESETS = {
     "laptop": Config(),
     "paper": Config(
         preset="paper", size=256, max_steps=200_000, batch_size=1, mirror=True, jitter=30, lambda_identity=0.0, width=64,
-        width_d=64, blocks=9, patch=70, upsampling="transposed", lr=2e-4, ema_decay=0.0,
+        width_d=64, blocks=9, patch=70, upsampling="transposed", lr=2e-4, beta1=0.5, beta2=0.999, ema_decay=0.0,
         sample_every=1000, save_every=5000, log_every=100,
     ),
 }  # fmt: skip

@@ -28,7 +28,8 @@ Script = Callable[..., tuple[int, str, str]]
 FOLDER = "06_cyclegan"
 TRAIN, GENERATE = f"{FOLDER}/train.py", f"{FOLDER}/generate.py"
 TINY: dict[str, Any] = {
-    "data": "satellite-map", "size": 16, "patch": 16, "width": 4, "width_d": 4, "blocks": 1, "batch_size": 2, "pool_size": 3, "lr": 1e-3,
+    "data": "satellite-map", "size": 16, "patch": 16, "width": 4, "width_d": 4, "blocks": 1, "batch_size": 2, "pool_size": 3, "lr": 1e-3, "beta1": 0.5, "beta2": 0.999,
+    "lambda_identity": 0.5,
     "mirror": False, "log_every": 2, "sample_every": 50, "save_every": 50, "accelerator": "cpu", "precision": "32-true",
 }  # fmt: skip
 SMALL = [t for name, v in TINY.items() if v is not False for t in (f"--{name.replace('_', '-')}", v)] + ["--no-mirror"]
@@ -863,7 +864,7 @@ def test_generate_explains_wrong_input(script: Script, tmp_path: Path) -> None:
         ([tmp_path / "notes.png"], "cannot read the picture"),
         (["--size", 30], "--size must be divisible by 4"),
         (["--size", 8, tmp_path / "notes.png"], "--size must lie from 16 to 1024, not 8"),
-        ([tmp_path / "line.png"], "line.png is too narrow"),
+        (["--size", 64, tmp_path / "line.png"], "line.png is too narrow: at a shorter side of 64"),
         (["--interpolate", tmp_path / "notes.png"], "--interpolate shows held-out pictures: leave your own away"),
         (["--weights", "/no/such.safetensors"], "there are no weights"),
         (["--weights", "04_conditional_gan/weights.safetensors"], "belongs to 04_conditional_gan"),
