@@ -60,29 +60,23 @@ def identity_loss(same: Tensor, picture: Tensor) -> Tensor:
 class Config(Settings):
     """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
 
-    data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/ and trainB/ (and testA/, testB/)
+    data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/, trainB/, …
     size: int | None = None  # pixels per side; default: 64
     max_steps: NonNegativeInt = 3500  # updates of the generators; ours: about ten minutes on two cores
-    batch_size: PositiveInt = (
-        4  # pictures of each kind, of all devices together; ours: single ones waste a core; paper: 1
-    )
+    batch_size: PositiveInt = 4  # pictures of each kind, of all devices together; ours: cheaper than 1, section 4
     mirror: bool = True  # mirror half of the pictures; not for satellite-map: light on a relief comes from the left
     jitter: NonNegativeInt = 0  # enlarge by so many pixels, cut out at random; ours: off, thousands of tiles are enough
 
     # The game
     lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
-    lambda_identity: NonNegativeFloat = (
-        0.0  # of the identity loss, times lambda_cycle; section 5.2 has 0.5 for paintings
-    )
+    lambda_identity: NonNegativeFloat = 0.0  # of the identity loss, times lambda_cycle; section 5.2: 0.5, for paintings
     pool_size: NonNegativeInt = 50  # translations that the discriminators may see again, section 4; 0: only the newest
 
     # The networks
     width: PositiveInt = 16  # channels next to the picture, of the generators; ours: a quarter of the paper's
     width_d: PositiveInt = 32  # the same of the discriminators, which cost little; ours: half of the paper's
     blocks: NonNegativeInt | None = None  # residual blocks of a generator; section 4: 9 from 256 pixels up, 6 below
-    patch: Literal[16, 34, 70] = (
-        34  # pixels that a discriminator's logit sees; ours: half of a face; section 7.2: 70 of 256
-    )
+    patch: Literal[16, 34, 70] = 34  # pixels that a discriminator's logit sees; ours: half of a face; section 7.2: 70
     norm: bool = True  # instance normalisation in the generators; off is for an experiment
     upsampling: Upsampling = "resize"  # how the generators double a map; ours: no raster; paper: transposed
 

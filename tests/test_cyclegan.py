@@ -28,9 +28,9 @@ Script = Callable[..., tuple[int, str, str]]
 FOLDER = "06_cyclegan"
 TRAIN, GENERATE = f"{FOLDER}/train.py", f"{FOLDER}/generate.py"
 TINY: dict[str, Any] = {
-    "data": "satellite-map", "size": 16, "patch": 16, "width": 4, "width_d": 4, "blocks": 1, "batch_size": 2, "pool_size": 3, "lr": 1e-3, "beta1": 0.5, "beta2": 0.999,
-    "lambda_identity": 0.5,
-    "mirror": False, "log_every": 2, "sample_every": 50, "save_every": 50, "accelerator": "cpu", "precision": "32-true",
+    "data": "satellite-map", "size": 16, "patch": 16, "width": 4, "width_d": 4, "blocks": 1, "batch_size": 2, "pool_size": 3,
+    "lr": 1e-3, "beta1": 0.5, "beta2": 0.999, "lambda_identity": 0.5, "mirror": False,
+    "log_every": 2, "sample_every": 50, "save_every": 50, "accelerator": "cpu", "precision": "32-true",
 }  # fmt: skip
 SMALL = [t for name, v in TINY.items() if v is not False for t in (f"--{name.replace('_', '-')}", v)] + ["--no-mirror"]
 PARTS = ("to_b", "to_a", "judge_a", "judge_b")
