@@ -52,6 +52,13 @@ def held_out(name: str, size: int, n: int, every: bool = False) -> tuple[Tensor,
     return to_float(both[0]), to_float(both[1])
 
 
+def true_pairs(name: str, size: int, n: int | None = None) -> tuple[Tensor, Tensor]:
+    """At most n held-out pairs, 5,000 by default: float [n, 3, size, size] each. Raises `UserError` for data without pairs."""
+    known = " and ".join(PAIRED)
+    require(name in PAIRED, f"--score needs true pairs, which {name} does not have; {known} have them")
+    return held_out(name, size, n or MOST, every=n is None)
+
+
 def places(length: int, n: int) -> list[int]:
     """At most n places, evenly spread over `length`."""
     return torch.linspace(0, length - 1, min(n, length)).long().tolist()
@@ -89,12 +96,15 @@ def report(
     The references: the per-pixel mean of training pictures of the wanted kind, the picture itself, not translated, and the
     true translation of another place or face. For drawings also blank paper, and for the FCD the true faces.
     """
-    known = " and ".join(PAIRED)
-    require(data in PAIRED, f"--score needs true pairs, which {data} does not have; {known} have them")
-    a, b = held_out(data, size, n or MOST, every=n is None)
-    learned = load_pairs(data, size, most=1000)  # enough for the mean
-    means = [to_float(side).mean(0, keepdim=True) for side in learned[list(range(len(learned)))]]
+    a, b = true_pairs(data, size, n)
     drawings, other = data == "sketches", "of another face" if data == "sketches" else "of another place"
+    if drawings:
+        some = load_pairs(data, size, most=1000)  # enough for the mean, and sooner drawn than all
+        kinds = some[list(range(len(some)))]
+    else:
+        first, second = load_unpaired(data, size)
+        kinds = first.all(), second.all()
+    means = [to_float(kind).mean(0, keepdim=True) for kind in kinds]
     rows: dict[str, dict[str, float]] = {}
     for way, there, back, source, truth, mean in (
         ("a to b", to_b, to_a, a, b, means[1]),
