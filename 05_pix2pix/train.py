@@ -145,9 +145,9 @@ def mean_of(points: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def examples(config: Config, most: int = 8) -> tuple[Tensor, Tensor]:
     """Pairs to look at while training, spread over the test split, or over the training pairs where there is none."""
     try:
-        pairs = load_pairs(config.data, config.size, "test", most)
+        pairs = load_pairs(config.data, config.size, "test", most, **config.reading)
     except NoTestPairs:  # a folder of your own may have no test/
-        pairs = load_pairs(config.data, config.size, "train", most)
+        pairs = load_pairs(config.data, config.size, "train", most, **config.reading)
     return pairs[list(range(len(pairs)))]
 
 
@@ -155,7 +155,7 @@ def train(config: Config) -> Path:
     """Learn the translation; returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
-        data = load_pairs(config.data, config.size)
+        data = load_pairs(config.data, config.size, **config.reading)
         shown = examples(config)
 
     # Networks, their optimisers and the decay of the learning rate
@@ -229,10 +229,10 @@ def train(config: Config) -> Path:
                 answers = ema.module.eval()(fixed_x)  # the noise stays on; BatchNorm uses its averages, as at test time
                 run.sample("input_output_truth", torch.cat([fixed_x, answers, fixed_y]), len(fixed_x))
         if run.save_now:
-            run.save()
+            half = copy.deepcopy(ema.module).half()  # a smaller file; scores are made from what is stored
+            run.save(half, build | {"data": config.data, "direction": config.direction})
 
-    half = copy.deepcopy(ema.module).half()  # a smaller file; scores are made from what is stored
-    return run.finish(half, build | {"data": config.data, "direction": config.direction})
+    return run.finish()
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def train(config: Config) -> Path:
     """Play two games, one for each direction, that the cycle ties together; returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
-        data_a, data_b = load_unpaired(config.data, config.size)
+        data_a, data_b = load_unpaired(config.data, config.size, **config.reading)
     size, layers = data_a.size, LAYERS[config.patch]
     check_size(size, layers)
 
@@ -225,10 +225,10 @@ def train(config: Config) -> Path:
                 rows = [fixed_a, fake_b, back(fake_b), fixed_b, fake_a, there(fake_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
         if run.save_now:
-            run.save()
+            both = copy.deepcopy(ema.module).half()  # half the size on disk
+            run.save(both, build | {"data": config.data, "size": size})
 
-    both = copy.deepcopy(ema.module).half()  # half the size on disk
-    return run.finish(both, build | {"data": config.data, "size": size})
+    return run.finish()
 
 
 if __name__ == "__main__":

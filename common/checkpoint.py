@@ -70,21 +70,21 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> Path:
     return write_atomically(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, chapter: str) -> dict[str, Any]:
+def load_checkpoint(path: Path, chapter: str | None, flag: str = "--resume") -> dict[str, Any]:
     """Read a checkpoint of `chapter` (a run folder stands for its `last.ckpt`); code inside a file is never run."""
     if path.is_dir():
         path = path / "last.ckpt"
-    require(path.is_file(), f"--resume: there is no checkpoint {path}")
+    require(path.is_file(), f"{flag}: there is no checkpoint {path}")
     weights = path.suffix == ".safetensors"
-    require(not weights, f"--resume: {path} are weights for generate.py: give the run's folder, or its last.ckpt")
+    require(not weights, f"{flag}: {path} are weights for generate.py: give the run's folder, or its last.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch reports a cut-off file, a foreign file and forbidden code in many ways
         whole = zipfile.is_zipfile(path)
         reason = "holds more than numbers and plain settings" if whole else "is cut off or is no checkpoint"
-        raise UserError(f"--resume: {path} {reason}, so it was not loaded; use another checkpoint") from error
+        raise UserError(f"{flag}: {path} {reason}, so it was not loaded; use another checkpoint") from error
     found = content.get("chapter") if isinstance(content, dict) else None
-    require(found == chapter, f"--resume: {path} belongs to {found or 'another program'}, not to {chapter}")
+    require(chapter in (None, found), f"{flag}: {path} belongs to {found or 'another program'}, not to {chapter}")
     return dict(content)
 
 
@@ -95,9 +95,9 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None
         module.load_state_dict(state)
 
 
-def save_weights(path: Path, module: nn.Module, settings: Mapping[str, Any]) -> Path:
-    """Write the weights of `module` and, beside them, the `settings` needed to build it again (safetensors)."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+def save_weights(path: Path, state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Path:
+    """Write the weights of a network and, beside them, the `settings` needed to build it again (safetensors)."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     metadata = {"settings": json.dumps(dict(settings))}
     return write_atomically(path, safetensors.torch.save(tensors, metadata))
 
@@ -114,7 +114,16 @@ class StoredSettings(dict[str, Any]):
 
 
 def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings."""
+    """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings.
+
+    A run's folder stands for its weights; those of a run that was stopped are in its `last.ckpt`.
+    """
+    if path.is_dir():
+        path = path / ("weights.safetensors" if (path / "weights.safetensors").exists() else "last.ckpt")
+    if path.suffix == ".ckpt":
+        content = load_checkpoint(path, chapter, "--weights")
+        require("weights" in content, f"--weights: {path} is of an older version of the course: train again")
+        return content["weights"], StoredSettings(content["settings"], path)
     require(path.is_file(), f"there are no weights {path}; train first, or leave --weights away for the shipped ones")
     broken, remedy = f"{path} is cut off or is no safetensors file", "train again or use another file"
     with explained(broken, remedy, SafetensorError, OSError, ValueError), safe_open(path, framework="pt") as file:

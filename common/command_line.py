@@ -10,12 +10,12 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 import tyro
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from pydantic import ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from common import UserError
@@ -36,6 +36,22 @@ class Flags:
     """What every program has. The comment beside a field is its help text; a value out of its range is a `UserError`."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # decides all random numbers
+
+    MADE_BY: ClassVar[tuple[str, ...]] = ()  # the flags of a `generate.py` that decide how its pictures look
+
+    def file(self, name: str) -> Path:
+        """The path in `out` of something new: behind its name what made it, unless that is the default.
+
+        Besides `MADE_BY` those are the weights and the seed. So nothing overwrites what it is to be compared with.
+        """
+        given, (stem, ending) = vars(self), name.rsplit(".", 1)
+        for flag in ("weights", *self.MADE_BY, "seed"):
+            value = given[flag]
+            if value != type(self).__dataclass_fields__[flag].default:  # type: ignore[attr-defined]
+                if isinstance(value, Path):  # of a run its name, else that of the file
+                    value = value.parent.name if value.stem in ("weights", "last") else value.stem
+                stem += f"_{flag}" + ("" if value is True else f"-{value}")
+        return Path(given["out"], f"{stem}.{ending}".replace("/", "-").replace(" ", "_"))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -60,11 +76,19 @@ class Settings(Flags):
     log_every: PositiveInt = 20  # steps between two points of the curves
     sample_every: PositiveInt = 100  # steps between two sample grids
     save_every: PositiveInt = 500  # steps between two checkpoints
+    keep_every: NonNegativeInt = 0  # steps between two files of weights that stay, to go back to; 0: only the last
+    skip_broken: bool = False  # train without the pictures that cannot be read, instead of naming them and stopping
+    white: tuple[PositiveInt, ...] = ()  # the number that is white in your pictures, e.g. 4095; 05, 06: for A and B
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
     devices: PositiveInt = 1  # processes on this machine, one for each GPU
     num_nodes: PositiveInt = 1  # machines
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16-mixed where it is native
     compile: bool = False  # hand the networks to torch.compile
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How pictures of your own are read: for `load` and its like."""
+        return {"skip_broken": self.skip_broken, "white": self.white}
 
     @property
     def processes(self) -> int:

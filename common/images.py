@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from common.checkpoint import write_atomically
@@ -29,6 +30,14 @@ def grid(pictures: Tensor, columns: int = 8, scale: int = 1) -> Image.Image:
     sheet = make_grid(to_uint8(pictures.detach().cpu()), nrow=columns, padding=2, pad_value=255)  # [3, H, W]
     picture = Image.fromarray(sheet.permute(1, 2, 0).numpy())
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def save_all(pictures: Tensor, path: Path, columns: int = 8, scale: int = 1, separate: bool = False) -> list[Path]:
+    """Write a grid of float [N, C, H, W] in [-1, 1], and with `separate` each picture in a file of its own in a folder beside it."""
+    written = [save_picture(grid(pictures, columns, scale), path)]
+    for number, picture in enumerate(to_uint8(pictures.cpu()) if separate else ()):
+        save_picture(to_pil_image(picture), path.with_suffix("") / f"{number:05d}.png")
+    return [*written, path.with_suffix("")] if separate else written
 
 
 def save_picture(picture: Image.Image, path: Path) -> Path:

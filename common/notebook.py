@@ -1,14 +1,14 @@
-"""What the notebooks use: source code from the files, grids and curves, and the checks of the exercises.
+"""What the notebooks use: source code from the files, grids and curves, and verdicts on claims.
 
 Colours mean the same in every plot: real is blue, fake is orange, the discriminator or critic is grey.
 """
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -16,6 +16,9 @@ from torch import Tensor
 from common.images import grid
 
 REAL, FAKE, JUDGE = "tab:blue", "tab:orange", "tab:grey"
+BOUNDS = {
+    "more than": operator.gt, "at least": operator.ge, "less than": operator.lt, "at most": operator.le, "exactly": operator.eq
+}  # fmt: skip
 
 
 def show_source(*things: Any) -> Markdown:
@@ -69,56 +72,11 @@ def _smooth(values: Sequence[float], window: int) -> list[float]:
     return [sum(chunk) / len(chunk) for chunk in chunks]
 
 
-# ---------------------------------------------------------------------------------------------------- exercises
+def verdict(claim: str, value: float, bound: str, number: float, meant_to_fail: bool = False) -> None:
+    """Print ✓ or ✗, the claim with its value in the place of "{:.2f}" or the like, and what was asked for.
 
-
-def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: str = "") -> None:
-    """Compare a number with the right one, to a relative `tolerance` (absolute below 1)."""
-    if answer is ...:
-        print("not answered yet")
-    elif not isinstance(answer, (int, float)) or isinstance(answer, bool):
-        print(f"give a number, not {type(answer).__name__}")
-    elif abs(answer - expected) <= tolerance * max(1.0, abs(expected)):
-        print("right")
-    else:
-        print(f"not yet: {answer:.4g} is too {'large' if answer > expected else 'small'}. {hint}".rstrip())
-
-
-def check_choice(answer: Any, right: str, wrong: Mapping[str, str]) -> None:
-    """Check a letter; `wrong` says for each wrong letter why it is wrong."""
-    if answer is ...:
-        print("not answered yet")
-    elif answer == right:
-        print("right")
-    else:
-        print(f"not yet: {wrong.get(answer, f'answer with one of {sorted([right, *wrong])}')}")
-
-
-def check_function(
-    answer: Any,
-    oracle: Callable[..., Tensor],
-    cases: Sequence[tuple[Any, ...]],
-    hint: str = "",
-    tolerance: float = 1e-5,
-) -> None:
-    """Run the learner's function beside an independent one on each case, and say where they part."""
-    if answer is ...:
-        print("not answered yet")
-        return
-    for case in cases:
-        expected = torch.as_tensor(oracle(*case), dtype=torch.float32)
-        try:
-            found = torch.as_tensor(answer(*case), dtype=torch.float32)
-        except Exception as error:
-            print(f"not yet: your function raised {type(error).__name__}: {error}")
-            return
-        if found.shape != expected.shape:
-            print(
-                f"not yet: your result has the shape {tuple(found.shape)}, not {tuple(expected.shape)}. {hint}".rstrip()
-            )
-            return
-        worst = (found - expected).abs().max().item()
-        if math.isnan(worst) or worst > tolerance:
-            print(f"not yet: your result is off by up to {worst:.3g}. {hint}".rstrip())
-            return
-    print("right")
+    Write "≈ {:.2f}" for a value that depends on the machine: tests let numbers behind "≈" differ, and nothing else.
+    """
+    holds = BOUNDS[bound](value, number)
+    asked = f"(asked for: {bound} {number:g}{'; meant to fail' if meant_to_fail else ''})"
+    print("✓" if holds else "✗", claim.format(value), asked)

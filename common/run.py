@@ -14,6 +14,7 @@ from json import dumps
 from pathlib import Path
 from shlex import quote
 from subprocess import list2cmdline
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -28,10 +29,11 @@ from common.data import Pictures
 from common.devices import gradient_norm, rank_zero_first
 
 ROOT = Path(__file__).parent.parent
+SECONDS_OF_SILENCE = 60  # without a terminal, between two lines on how far a run is
 # What may differ when a run goes on: how long, how often it is looked at, on which machine, and where the data lie now.
 FREE_WHEN_RESUMED = {
     "out", "resume", "max_steps", "log_every", "sample_every", "save_every", "accelerator", "devices", "num_nodes",
-    "precision", "compile", "data",
+    "precision", "compile", "data", "skip_broken", "keep_every",
 }  # fmt: skip
 
 
@@ -65,8 +67,10 @@ class Run:
         unnamed = ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")
         self.folder = Path(config.out).expanduser() if config.out else unnamed
         self.log_now = self.sample_now = self.save_now = False  # whether this step is one to look at, or to keep
+        self._classes = list(data.classes)
+        self._weights: tuple[Mapping[str, Tensor], Mapping[str, Any]] = {}, {}  # what `generate.py` reads
         self._interrupted = False
-        self._started = time.perf_counter()
+        self._started = self._said = time.perf_counter()
         self._writer: SummaryWriter | None = None
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
         resumed = Path(config.resume).expanduser()
@@ -83,6 +87,8 @@ class Run:
         if self.fabric.is_global_zero:
             shape, note = f"{data.channels}×{data.size}×{data.size}", f"; {data.note}" if data.note else ""
             print(f"data       {data.name}: {len(data):,} pictures, {shape}{note}")
+            if data.labels.ndim == 1 and data.classes:
+                print(f"classes    {shorten(', '.join(data.classes), 110, placeholder=' …')}")
             precision = self.fabric.strategy.precision.precision
             print(f"device     {self.fabric.device}, {self.fabric.world_size} process(es), precision {precision}")
             for name, network in self.networks.items():
@@ -102,15 +108,14 @@ class Run:
                 # The network inside of Fabric's wrapper: the wrapper would call itself for ever.
                 getattr(network, "module", network).compile()
 
-    def finish(self, network: nn.Module, settings: Mapping[str, Any]) -> Path:
-        """Write the weights that `generate.py` reads, the curves as numbers and as a picture; return the folder."""
+    def finish(self) -> Path:
+        """Write the weights of the last `save`, the curves as numbers and as a picture; return the folder."""
         if self.fabric.is_global_zero and self.config.max_steps > 0:
             from common.notebook import plot_curves  # matplotlib takes a second to load: not before training
 
             write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
             plot_curves(self.history).savefig(self.folder / "curves.png", dpi=80)
-            settings = {"chapter": self.chapter, "step": self.step, **settings}
-            save_weights(self.folder / "weights.safetensors", network, settings)
+            save_weights(self.folder / "weights.safetensors", *self._weights)
             minutes = (time.perf_counter() - self._started) / 60
             print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
         return self.folder
@@ -119,6 +124,7 @@ class Run:
         """Count the steps from where the run stands; Ctrl-C or a polite kill lets the step end and saves first."""
         config, total = self.config, self.config.max_steps
         handlers = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._started, self._first = time.perf_counter(), self.step
         quiet = None if self.fabric.is_global_zero else True  # None: a bar on a terminal, none in a file or notebook
         self._bar = tqdm(total=total, initial=self.step, unit="step", disable=quiet)
         try:
@@ -128,6 +134,8 @@ class Run:
                 last = stopping or self.step == total
                 due = (last or self.step % n == 0 for n in (config.log_every, config.sample_every, config.save_every))
                 self.log_now, self.sample_now, self.save_now = due
+                self._keep_now = bool(config.keep_every) and self.step % config.keep_every == 0
+                self.save_now |= self._keep_now
                 yield self.step
                 self._bar.update()
                 if stopping and self.step < total:
@@ -143,6 +151,10 @@ class Run:
 
     def _interrupt(self, *_: Any) -> None:
         self._interrupted = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # the second one ends the process, whatever it is doing
+        if self.fabric.is_global_zero:
+            os.write(2, b"\nfinishing this step and saving; a second Ctrl-C leaves at once, with the last save alone\n")
 
     def _anybody_interrupted(self) -> bool:
         """All processes must stop at the same step."""
@@ -181,7 +193,13 @@ class Run:
                 )
         for tag, value in {"step": self.step, **values}.items():
             self.history.setdefault(tag, []).append(value)
-        self._bar.set_postfix({tag: f"{value:.3f}" for tag, value in values.items() if tag.startswith("loss/")})
+        losses = {tag: f"{value:.3f}" for tag, value in values.items() if tag.startswith("loss/")}
+        self._bar.set_postfix(losses)
+        now, total = time.perf_counter(), self.config.max_steps
+        if self.fabric.is_global_zero and self._bar.disable and now - self._said > SECONDS_OF_SILENCE:
+            self._said, left = now, (now - self._started) / 60 * (total - self.step) / (self.step - self._first)
+            shown = ", ".join(f"{tag} {value}" for tag, value in losses.items())
+            print(f"step {self.step:,} of {total:,}, {left:.0f} minutes left; {shown}", flush=True)
         if self._writer:
             for tag, value in values.items():
                 self._writer.add_scalar(tag, value, self.step)
@@ -193,8 +211,14 @@ class Run:
                 images.save_picture(images.grid(pictures, columns), self.folder / f"samples/step_{self.step:06d}.png")
                 self._writer.add_images(f"samples/{tag}", images.to_uint8(pictures), self.step)
 
-    def save(self) -> None:
-        """Write `last.ckpt`: everything that decides the next step. No process goes on before it is written."""
+    def save(self, network: nn.Module, settings: Mapping[str, Any]) -> None:
+        """Write `last.ckpt`: everything that decides the next step. No process goes on before it is written.
+
+        The weights of `network`, and the `settings` that build it again, are what `generate.py` reads: now from here, later from
+        `finish`. Every `--keep-every` steps they get a file that stays.
+        """
+        settings = {"chapter": self.chapter, "step": self.step, "white": self.config.white, **settings}
+        self._weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, settings
         random = {"cpu": torch.get_rng_state()}
         if self.fabric.device.type != "cpu":
             random[self.fabric.device.type] = torch.get_device_module(self.fabric.device).get_rng_state()
@@ -205,8 +229,11 @@ class Run:
             if self.fabric.is_global_zero:
                 content = {"chapter": self.chapter, "config": dataclasses.asdict(self.config), "step": self.step}
                 content |= {"history": self.history, "random": random, "latents": self.latents.get_state()}
+                content |= {"classes": self._classes, "weights": self._weights[0], "settings": settings}
                 content |= {name: part.state_dict() for name, part in self.state.items()}
                 save_checkpoint(self.folder / "last.ckpt", content)
+                if self._keep_now:
+                    save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
 
     def _load(self, path: Path) -> None:
         content = load_checkpoint(path, self.chapter)
@@ -214,8 +241,15 @@ class Run:
         fixed = [name for name in saved if name in now and name not in FREE_WHEN_RESUMED]
         changed = ", ".join(f"--{name.replace('_', '-')}" for name in fixed if now[name] != saved[name])
         require(not changed, f"{changed} cannot be changed by --resume: a run goes on with its own settings")
-        absent = ", ".join(sorted((now.keys() - saved.keys()) | (self.state.keys() - content.keys())))
+        parts = {*self.state, "classes", "weights", "settings"}
+        absent = ", ".join(sorted((now.keys() - saved.keys()) | (parts - content.keys())))
         require(not absent, f"--resume: {path} is of an older version of this chapter (it has no {absent}): train anew")
+        both = [shorten(", ".join(classes), 200) for classes in (self._classes, content["classes"])]
+        other = (
+            f"--data has the classes {both[0]}, and the run had {both[1]}: give it the pictures it had, or train anew"
+        )
+        require(content["classes"] == self._classes, other)
+        self._weights = content["weights"], content["settings"]
         done, total = content["step"], self.config.max_steps
         weights = self.folder / "weights.safetensors"  # written last: without them the run was stopped while it ended
         ended = done > total or (weights.exists() and load_weights(weights, None)[1]["step"] >= done)

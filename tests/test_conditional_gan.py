@@ -406,15 +406,15 @@ def test_subfolders_are_classes_and_can_be_asked_for_by_name(script: Script, tmp
     )
     assert code == 0 and "24 pictures, 1×16×16" in printed
     weights, made = run / "weights.safetensors", tmp_path / "made"
-    for label, number in (("cats", 1), ("DOGS", 2), ("0", 0)):
+    for label, name in (("cats", "cats"), ("DOGS", "dogs"), ("0", "2_frogs")):
         code, _, errors = script(GENERATE, "--weights", weights, "--label", label, "--num", 3, "--out", made)
         assert code == 0, errors
-        assert Image.open(made / f"label_{number}.png").size == ((3 * 18 + 2) * 2, 20 * 2)
+        assert Image.open(made / f"grid_weights-run_label-{name}.png").size == ((3 * 18 + 2) * 2, 20 * 2)
     code, _, errors = script(GENERATE, "--weights", weights, "--label", "frog", "--out", made)
     assert code == 2 and "the classes are 0 2 frogs, 1 cats, 2 dogs" in errors
     code, _, _ = script(GENERATE, "--weights", weights, "--neighbours", "--interpolate", "--out", made)
     assert code == 0
-    assert Image.open(made / "grid.png").size == ((3 * 18 + 2) * 2, (10 * 18 + 2) * 2)  # a class a column
+    assert Image.open(made / "grid_weights-run.png").size == ((3 * 18 + 2) * 2, (10 * 18 + 2) * 2)  # a class a column
     code, _, errors = script(GENERATE, "--weights", weights, "--score", "--out", made)
     assert code == 2 and "no classifier for the pictures" in errors
 
@@ -557,7 +557,7 @@ def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
     assert len(score["asked_for_by_class"]) == len(score["variety_by_class"]) == 10
     assert f"asked-for class  {score['asked_for']:.1%}" in printed and "real (floor)" in printed
     code, _, _ = script(GENERATE, "--label", 7, "--truncation", 0.7, "--out", tmp_path)
-    assert code == 0 and Image.open(tmp_path / "label_7.png").size == ((8 * 30 + 2) * 2,) * 2
+    assert code == 0 and Image.open(tmp_path / "grid_label-7_truncation-0.7.png").size == ((8 * 30 + 2) * 2,) * 2
 
 
 def test_shipped_weights_draw_what_is_asked_for(chapter: Chapter) -> None:

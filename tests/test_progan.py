@@ -520,7 +520,10 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, errors = script(GENERATE, "--weights", weights, "--num", 4, "--out", tmp_path / "own", "--interpolate")
     assert code == 0, errors
-    assert (tmp_path / "own" / "grid.png").exists() and (tmp_path / "own" / "interpolation.gif").exists()
+    assert {file.name for file in (tmp_path / "own").iterdir()} == {
+        "grid_weights-run.png",
+        "interpolation_weights-run.gif",
+    }
 
 
 def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> None:

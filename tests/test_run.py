@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -15,16 +16,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from common import UserError, checkpoint, command_line, data, devices, relative, run
-from tests.conftest import ROOT, fork, free_port, pair, same, start
+from tests.conftest import CHAPTERS, ROOT, fork, free_port, pair, same, start
 
 Script = Callable[..., tuple[int, str, str]]
-TRAIN = "01_basic_gan/train.py"
+TRAIN, GENERATE = "01_basic_gan/train.py", "01_basic_gan/generate.py"
 SMALL = [
     "--generator-hidden",
     16,
@@ -179,7 +181,7 @@ def test_own_colour_pictures_train_and_generate(script: Script, tmp_path: Path) 
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, _ = script("01_basic_gan/generate.py", "--weights", weights, "--neighbours", "--out", tmp_path / "made")
     assert code == 0
-    assert Image.open(tmp_path / "made" / "neighbours.png").size == ((16 * 18 + 2) * 2, (2 * 18 + 2) * 2)
+    assert Image.open(tmp_path / "made" / "neighbours_weights-run.png").size == ((16 * 18 + 2) * 2, (2 * 18 + 2) * 2)
     code, _, errors = script("01_basic_gan/generate.py", "--weights", weights, "--score", "--out", tmp_path / "made")
     assert code == 2 and "no classifier for the pictures" in errors
 
@@ -405,8 +407,110 @@ def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path: Path, polite: signal
     assert process.returncode == 130
     step, where = errors.splitlines()[-1].split("; go on with --resume ")
     assert step.startswith("stopped at step") and "Traceback" not in errors
+    assert "finishing this step and saving; a second Ctrl-C leaves at once" in errors
     assert [os.path.relpath(out)] == shlex.split(where)  # as a shell takes it
     assert checkpoint.load_checkpoint(out, "01_basic_gan")["step"] >= 20
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_ends_the_process_whatever_it_is_doing(tmp_path: Path, second: signal.Signals) -> None:
+    """A step that never ends: here it waits for a lock that nobody gives back."""
+    program = f"""
+import sys, threading
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "01_basic_gan")!r}]
+import train
+lock = threading.Lock()
+lock.acquire()
+train.Run.randn = lambda *_: print("stuck", flush=True) or lock.acquire()
+train.train(train.Config(max_steps=9, accelerator="cpu", out={str(tmp_path / "run")!r}))
+"""
+    (tmp_path / "stuck.py").write_text(program)
+    process = start(str(tmp_path / "stuck.py"))
+    try:
+        assert process.stdout and "stuck\n" in iter(process.stdout.readline, "")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr and any("a second Ctrl-C leaves at once" in process.stderr.readline() for _ in range(9))
+        process.send_signal(second)
+        assert process.wait(20) == -second
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_run_of_other_classes_is_not_resumed(script: Script, tmp_path: Path) -> None:
+    for folder, names in (("pets", ("cats", "dogs")), ("food", ("bread", "cheese"))):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            for number in range(4):
+                Image.effect_noise((16, 16), 50 + number).save(tmp_path / folder / name / f"{number}.png")
+    train, run = "04_conditional_gan/train.py", tmp_path / "run"
+    small = ["--width", 4, "--batch-size", 4, "--accelerator", "cpu", "--size", 16]
+    code, printed, errors = script(train, *small, "--data", tmp_path / "pets", "--max-steps", 2, "--out", run)
+    assert code == 0 and "classes    cats, dogs\n" in printed, errors
+    before = (run / "last.ckpt").read_bytes()
+    code, _, errors = script(train, "--resume", run, "--data", tmp_path / "food", "--max-steps", 4)
+    assert (
+        code == 2 and "--data has the classes bread, cheese, and the run had cats, dogs: give it the pictures" in errors
+    )
+    assert (run / "last.ckpt").read_bytes() == before
+    (tmp_path / "pets").rename(tmp_path / "moved")
+    assert script(train, "--resume", run, "--data", tmp_path / "moved", "--max-steps", 4)[0] == 0
+
+
+def test_a_run_into_a_file_says_now_and_then_how_far_it_is(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, quiet, errors = script(TRAIN, *SMALL, "--max-steps", 4, "--out", tmp_path / "quiet")
+    assert code == 0 and "minutes left" not in quiet, errors
+    monkeypatch.setattr("common.run.SECONDS_OF_SILENCE", 0)
+    _, printed, _ = script(TRAIN, *SMALL, "--max-steps", 4, "--out", tmp_path / "run")
+    said = [line for line in printed.splitlines() if line.startswith("step ")]
+    assert len(said) == 4 and re.fullmatch(r"step 3 of 4, \d+ minutes left; loss/d \d.\d+, loss/g \d.\d+", said[2])
+
+
+def test_weights_are_kept_every_n_steps(script: Script, tmp_path: Path) -> None:
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 5, "--keep-every", 2, "--out", tmp_path / "run")
+    assert code == 0, errors
+    kept = sorted(file.name for file in (tmp_path / "run").glob("weights*"))
+    assert kept == ["weights.safetensors", "weights_000002.safetensors", "weights_000004.safetensors"]
+    second, fourth, last = (
+        checkpoint.load_weights(tmp_path / "run" / name, "01_basic_gan") for name in (*kept[1:], kept[0])
+    )
+    assert [found[1]["step"] for found in (second, fourth, last)] == [2, 4, 5]
+    assert not same(second[0], fourth[0]) and not same(fourth[0], last[0])
+    code, printed, _ = script(GENERATE, "--weights", tmp_path / "run" / kept[1], "--num", 4, "--out", tmp_path / "made")
+    assert code == 0 and (tmp_path / "made" / "grid_weights-weights_000002.png").exists(), printed
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_run_that_was_stopped_has_pictures(chapter: str, script: Script, tmp_path: Path) -> None:
+    """Its weights are in last.ckpt; they are those that the end of the run writes."""
+    run = tmp_path / "run"
+    code, _, errors = script(
+        f"{chapter}/train.py", *TINY[chapter], "--max-steps", 2, "--accelerator", "cpu", "--out", run
+    )
+    assert code == 0, errors
+    whole, settings = checkpoint.load_weights(run / "weights.safetensors", chapter)
+    (run / "weights.safetensors").unlink()
+    for given in (run, run / "last.ckpt"):
+        found, same_settings = checkpoint.load_weights(given, chapter)
+        assert same(whole, found) and json.loads(json.dumps(same_settings)) == settings
+    code, printed, errors = script(f"{chapter}/generate.py", "--weights", run / "last.ckpt", "--out", tmp_path / "made", "--accelerator", "cpu")  # fmt: skip
+    assert code == 0 and "wrote" in printed, errors
+
+
+@pytest.mark.parametrize("chapter", [name for name in CHAPTERS if name[:2] not in ("05", "06")])
+def test_as_many_pictures_as_were_asked_for_and_a_file_for_each(chapter: str, script: Script, tmp_path: Path) -> None:
+    code, _, errors = script(f"{chapter}/generate.py", "--num", 70, "--separate", "--seed", 5, "--out", tmp_path)
+    assert code == 0, errors
+    files = sorted((tmp_path / "grid_seed-5").iterdir())
+    assert [file.name for file in files] == [f"{number:05d}.png" for number in range(70)]
+    grid, single = (np.asarray(Image.open(path).convert("RGB")) for path in (tmp_path / "grid_seed-5.png", files[-1]))
+    columns, scale = (10, 2) if chapter[:2] == "04" else (8, 2 if chapter[:2] in ("01", "03") else 1)
+    row, column = divmod(69, columns)
+    side = len(single) + 2
+    cut = grid[::scale, ::scale][row * side + 2 :, column * side + 2 :][: side - 2, : side - 2]
+    assert np.array_equal(cut, single)
 
 
 def test_killed_processes_that_belong_together_lose_nothing(tmp_path: Path) -> None:
@@ -430,6 +534,31 @@ def test_killed_processes_that_belong_together_lose_nothing(tmp_path: Path) -> N
     assert process.returncode == 0, errors
     assert same(*(load_file(folder / "weights.safetensors") for folder in (killed, whole)))
     assert json.loads((killed / "metrics.json").read_text())["step"] == list(range(1, steps + 1))
+
+
+# The fewest flags that make each chapter small.
+TINY: dict[str, list[object]] = {
+    "01_basic_gan": [],
+    "02_dcgan": ["--data", "mnist-10k", "--width-g", 4, "--width-d", 4, "--batch-size", 8],
+    "03_wgan_gp": ["--batch-size", 8, "--n-critic", 1],
+    "04_conditional_gan": ["--width", 4, "--batch-size", 8],
+    "05_pix2pix": [
+        "--data",
+        "satellite-map",
+        "--size",
+        32,
+        "--patch",
+        16,
+        "--no-mirror",
+        "--width-g",
+        4,
+        "--width-d",
+        4,
+    ],
+    "06_cyclegan": ["--data", "satellite-map", "--size", 32, "--width", 4, "--blocks", 1, "--patch", 16],
+    "07_progan": ["--data", "mnist-10k", "--size", 8],
+    "08_stylegan": ["--data", "mnist-10k", "--size", 8],
+}
 
 
 def group_lives(leader: int) -> bool:
@@ -488,7 +617,7 @@ def test_trouble_of_the_first_process_alone_stops_both_in_one_line(tmp_path: Pat
 
 
 def test_two_machines_equal_one(tmp_path: Path) -> None:
-    """The command of the root README for several machines: torchrun on each, here twice on this one."""
+    """The command of docs/running.md for several machines: torchrun on each, here twice on this one."""
     port = free_port()
     settings = [*SMALL, "--no-batch-norm", "--dropout", 0, "--precision", "32-true", "--max-steps", 6]
     alone = fork(TRAIN, *settings, "--out", tmp_path / "one")

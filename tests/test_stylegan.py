@@ -628,7 +628,7 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, errors = script(GENERATE, "--weights", weights, "--num", 4, "--out", tmp_path, "--psi", 0.5)
     assert code == 0, errors
-    assert (tmp_path / "grid.png").exists()
+    assert (tmp_path / "grid_weights-run_psi-0.5.png").exists()
 
 
 def test_own_pictures_and_samples_of_the_full_size(script: Script, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import tempfile
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torchvision
 from common import explained
 from common.data.faces import SIZE
 from common.data.files import read_picture, unpack
+from common.data.own import read_all
 from common.data.pictures import LazyPictures, Pictures, data_root
 
 STARTER = Path(__file__).parent / "starter"
@@ -52,8 +54,9 @@ def celeba(split: str, size: int | None) -> Pictures:
     with _downloading("celeba", remedy, "avatars"):
         found = torchvision.datasets.CelebA(data_root(), split, download=True)
     files = tuple(str(folder / "img_align_celeba" / name) for name in found.filename)
-    lazy = LazyPictures(read_picture, files, size or SIZE, 3)
-    return Pictures("celeba", lazy.if_they_fit("celeba"), found.attr, tuple(filter(None, found.attr_names)))
+    lazy = LazyPictures(partial(read_picture), files, size or SIZE, 3)
+    images = read_all(lazy, "celeba")[0] if lazy.fits else lazy
+    return Pictures("celeba", images, found.attr, tuple(filter(None, found.attr_names)))
 
 
 def authors_archive(name: str, kind: str) -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -83,7 +84,7 @@ def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     return features.double().mean(0), features.double().T.cov()
 
 
-def held_out(data_name: str, **sizes: int) -> Pictures:
+def held_out(data_name: str, **sizes: Any) -> Pictures:
     """Real pictures that a run on `data_name` has not seen; of a learner's own folder there are only the seen ones."""
     split = "train" if data_name in FULL else "test"
     return load(FULL.get(data_name, data_name), split=split, **sizes)
