@@ -328,6 +328,35 @@ def stamps() -> Figure:
     return figure
 
 
+def cycle() -> Figure:
+    """Chapter 06: both cycles, with pictures of the shipped weights on the arrows. Nothing belongs together in the two rows."""
+    generate, scores = (load_chapter("06_cyclegan", name) for name in ("generate", "scores"))
+    to_b, to_a, settings = generate.load_generators()
+    drawings, faces = scores.held_out("sketches", int(settings["size"]), 8)
+    with torch.no_grad():
+        both = generate.strip((to_b, to_a), drawings[2:3]), generate.strip((to_a, to_b), faces[5:6])
+    return load_chapter("06_cyclegan", "plots").cycle_picture(*both)
+
+
+def hidden() -> Figure:
+    """Chapter 06: what the drawing of a face hides, and the way back with it and without."""
+    generate, scores, plots = (load_chapter("06_cyclegan", name) for name in ("generate", "scores", "plots"))
+    to_b, to_a, settings = generate.load_generators()
+    _, faces = scores.held_out("sketches", int(settings["size"]), 8)
+    with torch.no_grad():
+        drawn_faces = images.to_float(images.to_uint8(to_a(faces)))  # as a file would keep them
+        lines = scores.erased(drawn_faces)
+        return plots.rows(
+            {
+                "face": faces,
+                "its drawing": drawn_faces,
+                "what is not a line,\nfour times as strong": plots.stretched(1 + drawn_faces - lines),
+                "back from the drawing": to_b(drawn_faces),
+                "back from its lines": to_b(lines),
+            }
+        )
+
+
 def main(names: list[str]) -> None:
     for name in names or PICTURES:
         path, draw = PICTURES[name]
@@ -350,6 +379,8 @@ PICTURES: dict[str, tuple[Path, Callable[[], Figure]]] = {
     "game": (ROOT / "01_basic_gan" / "assets" / "game.png", game),
     "stamps": (ROOT / "02_dcgan" / "assets" / "stamps.png", stamps),
     "plan": (ROOT / "03_wgan_gp" / "assets" / "plan.png", plan),
+    "cycle": (ROOT / "06_cyclegan" / "assets" / "cycle.png", cycle),
+    "hidden": (ROOT / "06_cyclegan" / "assets" / "hidden.png", hidden),
     "growing": (ROOT / "07_progan" / "assets" / "growing.png", growing),
     "before-after": (HERE / "before-after.png", before_after),
 }
