@@ -18,13 +18,17 @@ from common.notebook import FAKE, JUDGE, REAL
 def rows(named: Mapping[str, Tensor], title: str = "", width: float = 8.0) -> Figure:
     """Float pictures [N, C, H, W], a row for each name, which stands on the left of it."""
     sheets = {name: grid(pictures, len(pictures)) for name, pictures in named.items()}
+    label = 1.5  # inches
     shape = max(sheet.height / sheet.width for sheet in sheets.values())
-    figure = Figure(figsize=(width, len(sheets) * shape * (width - 1.6) + 0.4), layout="constrained")
-    axes = figure.subplots(len(sheets), 1, squeeze=False)[:, 0]
-    for plot, (name, sheet) in zip(axes, sheets.items(), strict=True):
-        plot.imshow(sheet)
-        plot.text(-0.015, 0.5, name, ha="right", va="center", fontsize=9, transform=plot.transAxes)
-        plot.set_axis_off()
+    height = len(sheets) * shape * (width - label) + (0.35 if title else 0.05)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.01, hspace=0, wspace=0)  # type: ignore[union-attr]
+    axes = figure.subplots(len(sheets), 2, squeeze=False, width_ratios=(label, width - label))
+    for (left, right), (name, sheet) in zip(axes, sheets.items(), strict=True):
+        left.text(1, 0.5, name, ha="right", va="center", fontsize=9, transform=left.transAxes)
+        left.set_axis_off()
+        right.imshow(sheet)
+        right.set_axis_off()
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -54,7 +58,9 @@ def _one_cycle(plot: Axes, y: float, pictures: Tensor, names: Sequence[str], arr
         plot.text((start + end) / 2, y + 0.12, name, ha="center", fontsize=13, color=FAKE)
     below = y - side / 2 - 0.2
     plot.plot([centres[0]] * 2 + [centres[2]] * 2, [below + 0.15, below, below, below + 0.15], ":", color="black")
-    plot.text(5, below, "cycle loss: the same picture again?", ha="center", va="center", fontsize=10, backgroundcolor="white")
+    plot.text(
+        5, below, "cycle loss: the same picture again?", ha="center", va="center", fontsize=10, backgroundcolor="white"
+    )
 
 
 def stretched(pictures: Tensor, times: float = 4.0) -> Tensor:
@@ -108,7 +114,8 @@ def worth(named: Mapping[str, tuple[float, float]], floor: float) -> Figure:
         plot.plot(l1, score, marker, color=FAKE, ms=8)
         plot.annotate(name, (l1, score), xytext=(8, 6), textcoords="offset points", fontsize=9)
     plot.axhline(floor, color=REAL, ls=":", label="true faces")
-    plot.set(xlabel="L1 to the true face (0 is best)", ylabel="FCD (0 is best)", ylim=(0, None))
-    plot.margins(x=0.35)
+    plot.margins(x=0.35, y=0.2)
+    plot.set(xlabel="L1 to the true face (0 is best)", ylabel="FCD (0 is best)")
+    plot.set_ylim(bottom=0)
     plot.legend(fontsize=8)
     return figure
