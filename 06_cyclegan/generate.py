@@ -2,36 +2,42 @@
 
 python 06_cyclegan/generate.py                                    # held-out pictures: picture, translation, way back
 python 06_cyclegan/generate.py my_pictures/photo.png              # your own picture, or several, or a folder of them
-python 06_cyclegan/generate.py my_pictures/map.png --direction BtoA   # the other way: a map becomes a satellite picture
+python 06_cyclegan/generate.py my_pictures/map.png --direction BtoA   # the other way
+python 06_cyclegan/generate.py my_pictures/photo.png --strip      # and a strip: picture, translation, way back
 python 06_cyclegan/generate.py --interpolate                      # and a GIF that fades from picture to translation
-python 06_cyclegan/generate.py --score                            # L1, PSNR and SSIM against the true pairs
+python 06_cyclegan/generate.py --score                            # against the true pairs, and what the way back lives on
 python 06_cyclegan/generate.py --weights runs/06_cyclegan/TIME/weights.safetensors
 """
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
+import torch.nn.functional as F
 import tyro
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
-from common.data import load_unpaired, own_pictures, read_picture
+from common.data import open_picture, own_pictures
 from common.devices import one_device
-from model import Generator, check_size
-from scores import report
+from model import STRIDE, Generator
+from scores import held_out, report
 
 CHAPTER = "06_cyclegan"
 HERE = Path(__file__).resolve().parent
+LEAST, MOST = 16, 1024  # pixels of a picture's sides while it is translated
 
 
 @dataclass
@@ -39,11 +45,12 @@ class Config(Flags):
     """Translations, ways back and scores from the trained translators of chapter 06."""
 
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # yours, or folders of them; default: held-out ones
-    direction: Literal["AtoB", "BtoA"] = "AtoB"  # of your own pictures; A is satellite, B is map in the shipped weights
+    direction: Literal["AtoB", "BtoA"] = "AtoB"  # of your own pictures, from kind A to kind B or back
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
-    size: int | None = None  # pixels per side, but not of what is scored; default: those of the training
-    num: PositiveInt | None = None  # held-out pictures of each kind to show, at most 40; default: 10
+    strip: bool = False  # beside each translation of yours also a strip: picture, translation, way back
+    size: int | None = None  # translate your pictures at so many pixels of the shorter side; held-out ones are square
+    num: PositiveInt | None = None  # held-out pictures of each kind: 10 to see (at most 40), 5,000 to score
     interpolate: bool = False  # also write a GIF that fades from held-out pictures to their translations and back
     score: bool = False  # also score all held-out pairs, beside references
     data: str = ""  # where the held-out pictures come from; default: the data of the training
@@ -54,6 +61,7 @@ def load_generators(path: Path = HERE / "weights.safetensors") -> tuple[Generato
     """The translators to B and to A in eval mode, and the settings stored beside their weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     build = {name: settings[name] for name in ("channels", "width", "blocks", "norm")}
+    build["upsampling"] = settings.get("upsampling", "transposed")  # older files do not say it
     both = Generator(**build), Generator(**build)
     for name, generator in zip(("to_b.", "to_a."), both):
         own = {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
@@ -62,7 +70,7 @@ def load_generators(path: Path = HERE / "weights.safetensors") -> tuple[Generato
     return *both, settings
 
 
-def strip(generators: tuple[Generator, Generator], pictures: Tensor) -> Tensor:
+def strip(generators: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]], pictures: Tensor) -> Tensor:
     """Pictures, their translations, and the ways back, one below the other: [N, C, H, W] -> [3 N, C, H, W]."""
     there, back = generators
     fake = there(pictures)
@@ -75,15 +83,28 @@ def fade(first: Tensor, second: Tensor, steps: int = 6, hold: int = 5) -> list[T
     return [torch.lerp(first, second, t) for t in [0.0] * hold + shares + [1.0] * hold + shares[::-1]]
 
 
-def read_own(path: Path, size: int, channels: int) -> tuple[Tensor, str]:
-    """A picture of any size and format as float [1, C, size, size], and what was done to its size. Raises `UserError`."""
-    pixels = read_picture(path, size, channels)
-    with Image.open(path) as opened:
-        width, height = ImageOps.exif_transpose(opened).size
-    side = min(width, height)
-    cut = "" if width == height else f", of which the middle {side}×{side} were taken"
-    done = f"{path.name}: {width}×{height} pixels{cut}" + (f", resized to {size}×{size}" if side != size else "")
-    return images.to_float(pixels[None]), done
+def read_own(path: Path, side: int | None) -> tuple[Image.Image, Tensor, str]:
+    """A whole picture of any shape and format, the same as float [1, 3, H, W] to translate, and what was done to its size.
+
+    `side` is the shorter one's pixels while it is translated; None: as it is, if it is neither tiny nor huge. Raises `UserError`.
+    """
+    picture = open_picture(path)
+    short, long = sorted(picture.size)
+    factor = side / short if side else min(max(LEAST / short, 1.0), MOST / long)
+    width, height = (max(LEAST, round(factor * pixels)) for pixels in picture.size)
+    fits = max(width, height) <= 4 * MOST
+    require(fits, f"{path} is too narrow: at a shorter side of {min(width, height)} it is {width}×{height} pixels")
+    seen = picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.LANCZOS)
+    done = f"{path.name}: {picture.width}×{picture.height} pixels"
+    done += "" if seen is picture else f", translated at {width}×{height}"
+    return picture, images.to_float(pil_to_tensor(seen)[None]), done
+
+
+def whole(generator: Generator, pictures: Tensor) -> Tensor:
+    """Translations of pictures [N, C, H, W] of any sides: what is missing to multiples of 4 is repeated border, and cut off."""
+    height, width = pictures.shape[2:]
+    padded = F.pad(pictures, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+    return generator(padded)[..., :height, :width]
 
 
 @torch.no_grad()
@@ -92,32 +113,36 @@ def main(config: Config) -> None:
     require(not (config.interpolate and config.pictures), "--interpolate shows held-out pictures: leave your own away")
     to_b, to_a, settings = load_generators(config.weights)
     to_b.to(device), to_a.to(device)
-    size, channels, written = config.size or int(settings["size"]), int(settings["channels"]), []
-    check_size(size, layers=1)
+    size, written = config.size or int(settings["size"]), []
+    require(config.size is None or LEAST <= size <= MOST, f"--size must lie from {LEAST} to {MOST}, not {size}")
+    require(config.pictures or size % STRIDE == 0, f"--size must be divisible by {STRIDE} for held-out pictures")
 
     if config.pictures:
         ways = {"AtoB": (to_b, to_a), "BtoA": (to_a, to_b)}[config.direction]
         given = own_pictures(config.pictures)
         taken = {path.resolve() for path in given}  # what is read is not written over
+        side = config.size or (size if settings["data"] == "sketches" else None)  # a face fills its picture
         for path in given:
-            picture, done = read_own(path, size, channels)
+            picture, seen, done = read_own(path, side)
             print(done)
-            row = images.grid(strip(ways, picture.to(device)), 3, scale=max(1, 256 // size))
-            name, again = f"{path.stem}_{config.direction}.png", 2
-            while (
-                config.out / name
-            ).resolve() in taken:  # photo.jpg beside photo.png, or the same name in another folder
-                name, again = f"{path.stem}_{config.direction}_{again}.png", again + 1
-            taken.add((config.out / name).resolve())
-            written.append(images.save_picture(row, config.out / name))
+            there, back = (partial(whole, way) for way in ways)
+            rows = strip((there, back), seen.to(device)).cpu()
+            translation = Image.fromarray(images.to_uint8(rows[1]).permute(1, 2, 0).numpy())
+            if translation.size != picture.size:
+                translation = translation.resize(picture.size, Image.Resampling.LANCZOS)
+            beside = images.grid(rows, 3, scale=max(1, 256 // max(seen.shape[2:])))
+            for sheet, kind in ((translation, ""), *([(beside, "_strip")] if config.strip else [])):
+                name, again = f"{path.stem}_{config.direction}{kind}.png", 2
+                while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere
+                    name, again = f"{path.stem}_{config.direction}{kind}_{again}.png", again + 1
+                taken.add((config.out / name).resolve())
+                written.append(images.save_picture(sheet, config.out / name))
     else:
-        trained_on = config.data or str(settings["data"])
-        piles = load_unpaired(trained_on, size, "test")
-        rng = torch.Generator().manual_seed(config.seed)
-        shown, parts = min(config.num or 10, 40, *(len(pile) for pile in piles)), []
-        first = torch.randperm(min(len(pile) for pile in piles), generator=rng)[:shown].sort().values.tolist()
-        for pile, ways in zip(piles, ((to_b, to_a), (to_a, to_b))):
-            parts.append(strip(ways, images.to_float(pile.images[first]).to(device)))
+        both = held_out(config.data or str(settings["data"]), size, min(config.num or 10, 40))
+        shown, parts = min(len(pile) for pile in both), []
+        for pile, ways in zip(both, ((to_b, to_a), (to_a, to_b))):
+            parts.append(strip(ways, pile[:shown].to(device)))
+        print("rows: of A the pictures, their translations and the ways back; then the same of B")
         sheet = images.grid(torch.cat(parts), shown, scale=max(1, 128 // size))
         written.append(images.save_picture(sheet, config.out / "strips.png"))
         if config.interpolate:
@@ -127,7 +152,8 @@ def main(config: Config) -> None:
             written.append(images.save_gif(frames, config.out / "interpolation.gif", 0.1))
 
     if config.score:
-        text, numbers = report(to_b.cpu(), to_a.cpu(), config.data or str(settings["data"]), int(settings["size"]))
+        scored = config.data or str(settings["data"])
+        text, numbers = report(to_b.cpu(), to_a.cpu(), scored, int(settings["size"]), config.num)
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
     print("\n".join(f"wrote {relative(path)}" for path in written))

@@ -7,16 +7,21 @@ used twice, once for each direction.
 
 Reflection padding goes around every convolution of stride 1 in the generator, as the appendix says in one line.
 
-Differs from paper: fewer channels by default (`width` 64 is the paper's); smaller patches by `layers`.
+Differs from paper: fewer channels by default (`width` 64 is the paper's); smaller patches by `layers`; `upsampling="resize"`
+for u (see `doubled`).
 
 Shape letters: N pictures in a batch, C channels, H × W pixels, F features.
 """
 
+from typing import Literal
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common import require
 
+Upsampling = Literal["transposed", "resize"]
 STRIDE = 4  # the generator halves the sides twice, so they must be divisible by this
 
 
@@ -48,6 +53,32 @@ def padded(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(in_channels, out_channels, kernel)]
 
 
+class ResizeConv2d(nn.Conv2d):
+    """Double a map by nearest neighbour, then convolve with kernel 3: [N, in, H, W] -> [N, out, 2 H, 2 W].
+
+    Calculated as one transposed convolution, as in chapter 05: its 4×4 kernel is the sum of the 3×3 one at four places. A border
+    of one place, repeated, is after the doubling the reflection padding of all other convolutions here; it is cut off at the end.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(self.weight.transpose(0, 1).flip(2, 3), (1, 1, 1, 1))  # [in, out, 5, 5]
+        kernel = padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
+        return F.conv_transpose2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, self.bias, stride=2, padding=3)
+
+
+def doubled(in_channels: int, out_channels: int, kind: Upsampling) -> nn.Module:
+    """u: what doubles a map, [N, in, H, W] -> [N, out, 2 H, 2 W]: the paper's transposed convolution, or resize and convolve.
+
+    With kernel 3 and stride 2 a transposed convolution gives one place in four a single weight and another one four: a raster.
+    """
+    if kind == "resize":
+        return ResizeConv2d(in_channels, out_channels)
+    return nn.ConvTranspose2d(in_channels, out_channels, 3, 2, 1, output_padding=1)
+
+
 class ResidualBlock(nn.Module):
     """R: x + f(x), f = two 3×3 convolutions (arXiv:1512.03385); [N, F, H, W] -> the same. No ReLU behind the sum."""
 
@@ -68,17 +99,19 @@ class Generator(nn.Module):
         width: channels of the layers next to the pictures; the paper's 64.
         blocks: residual blocks in the middle.
         norm: instance normalisation; `False` takes it away, for an experiment.
+        upsampling: how a map is doubled; see `doubled`.
     """
 
-    def __init__(self, channels: int = 3, width: int = 16, blocks: int = 6, norm: bool = True) -> None:
+    def __init__(
+        self, channels: int = 3, width: int = 16, blocks: int = 6, norm: bool = True, upsampling: Upsampling = "transposed",
+    ) -> None:  # fmt: skip
         super().__init__()
         layers: list[nn.Module] = [*padded(channels, width, 7), normalised(width, norm), nn.ReLU()]  # c7s1-64
         for features in (2 * width, 4 * width):  # d128, d256: [N, F, H, W] -> [N, 2 F, H / 2, W / 2]
             layers += [nn.Conv2d(features // 2, features, 3, 2, 1), normalised(features, norm), nn.ReLU()]
         layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]  # R256
         for features in (2 * width, width):  # u128, u64: [N, F, H, W] -> [N, F / 2, 2 H, 2 W]
-            up = nn.ConvTranspose2d(2 * features, features, 3, 2, 1, output_padding=1)
-            layers += [up, normalised(features, norm), nn.ReLU()]
+            layers += [doubled(2 * features, features, upsampling), normalised(features, norm), nn.ReLU()]
         layers += [*padded(width, channels, 7), nn.Tanh()]  # c7s1-3: no norm, which would take the colours away
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)

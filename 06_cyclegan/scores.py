@@ -1,67 +1,134 @@
-"""How far a translation is from the true one, which the training never saw.
+"""How far a translation is from the true one, which the training never saw, and what the way back lives on.
 
     L1     mean distance of two pictures, in the units of [-1, 1]; 0 is best, at most 2
     PSNR   10 log10(peak² / mean squared error) in decibels, peak = 2; more is better
     SSIM   structural similarity, at most 1 (Wang et al., 2004): means, variances and covariance in small windows, of
            intensities from 0 to 1
+    FCD    of coloured drawings alone: are they, as a whole, like real faces? Needs no truth of the single picture
 
 Only true pairs can tell whether a translation is right. The cycle cannot: a translator and its way back may agree on
-anything. Compare only at equal size and on the same pictures.
+anything, also on marks too faint to see (Chu, Zhmoginov, Sandler, "CycleGAN, a Master of Steganography", arXiv:1712.02950).
+So the way back is measured three times: as it is, with a little noise on the translation, and with what is faint erased.
 
 Shape letters: N pictures, C channels, H × W pixels. Pictures are rounded as they would be on disk.
 """
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from common import require
-from common.data import load_unpaired
-from common.images import to_float
-from common.scores import distances
-from model import Generator
+from common import UserError, require
+from common.data import load_pairs, load_unpaired
+from common.images import to_float, to_uint8
+from common.scores import distances, evaluate, yardstick
+from common.scores.tables import MIN_PICTURES
+
+PAIRED = ("sketches", "satellite-map")  # whose test pictures are true pairs
+MOST = 5000  # pairs that are scored, unless --num says otherwise
+COLUMNS = {"l1": 4, "psnr": 2, "ssim": 3, "fcd": 2}  # and digits behind the point
+NOISE = 4 / 127.5  # standard deviation of the noise on a translation: 4 of 255 levels, hardly to be seen
 
 
-def true_pairs(name: str, size: int) -> tuple[Tensor, Tensor]:
-    """The held-out pairs of `satellite-map`: float [N, 3, size, size] each. Raises `UserError` for all other data."""
-    require(name == "satellite-map", f"--score needs true pairs, which {name} does not have; satellite-map has them")
-    first, second = load_unpaired(name, size, "test")
-    return to_float(first.all()), to_float(second.all())
+def held_out(name: str, size: int, n: int, every: bool = False) -> tuple[Tensor, Tensor]:
+    """At most n pictures of each kind, spread over the test split: float [n, 3, size, size] each, pairs where there are any.
+
+    `every` face is drawn first, and kept for the next time; without it the n alone. Raises `UserError`.
+    """
+    if name in PAIRED:
+        pairs = load_pairs(name, size, "test", None if every else n)
+        both = pairs[places(len(pairs), n)]
+    else:
+        try:
+            piles = load_unpaired(name, size, "test")
+        except UserError:  # a folder of your own may have trainA/ and trainB/ alone
+            piles = load_unpaired(name, size, "train")
+            print(f"{name} has no test pictures: these are the training's")
+        both = piles[0][places(len(piles[0]), n)][0], piles[1][places(len(piles[1]), n)][0]
+    return to_float(both[0]), to_float(both[1])
+
+
+def true_pairs(name: str, size: int, n: int | None = None) -> tuple[Tensor, Tensor]:
+    """At most n held-out pairs, 5,000 by default: float [n, 3, size, size] each. Raises `UserError` for data without pairs."""
+    known = " and ".join(PAIRED)
+    require(name in PAIRED, f"--score needs true pairs, which {name} does not have; {known} have them")
+    return held_out(name, size, n or MOST, every=n is None)
+
+
+def places(length: int, n: int) -> list[int]:
+    """At most n places, evenly spread over `length`."""
+    return torch.linspace(0, length - 1, min(n, length)).long().tolist()
 
 
 @torch.no_grad()
-def translate(generator: Generator, pictures: Tensor) -> Tensor:
+def translate(generator: nn.Module, pictures: Tensor) -> Tensor:
     """Translations of float [N, C, H, W], 25 at a time."""
     return torch.cat([generator(part) for part in pictures.split(25)])
 
 
-def report(to_b: Generator, to_a: Generator, data: str, size: int) -> tuple[str, dict[str, dict[str, float]]]:
-    """Both directions beside three references, as a table and as numbers; and the error of the way there and back.
+def erased(drawings: Tensor) -> Tensor:
+    """Drawings [N, C, H, W] in grey, white where no pixel in a square of 3 is darker than medium grey: lines alone are left."""
+    grey = to_float(to_uint8(drawings)).mean(1, keepdim=True)
+    near_a_line = F.max_pool2d((grey < 0).float(), 3, stride=1, padding=1) > 0
+    return grey.where(near_a_line, 1.0).expand_as(drawings)
 
-    The references: the per-pixel mean of the training pictures of the wanted kind, the picture itself, not translated, and
-    the true translation of another place.
+
+def noisy(pictures: Tensor) -> Tensor:
+    """The pictures with faint noise, always the same one."""
+    return (pictures + NOISE * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))).clamp(-1, 1)
+
+
+def measure(fake: Tensor, truth: Tensor, faces: bool) -> dict[str, float]:
+    """L1, PSNR and SSIM of float [N, C, H, W] against their truths; of `faces`, 64×64 and at least 1,000, also the FCD."""
+    found = distances(fake, truth)
+    return found | ({"fcd": evaluate(to_uint8(fake), yardstick("avatars")).fcd} if faces else {})
+
+
+def report(
+    to_b: nn.Module, to_a: nn.Module, data: str, size: int, n: int | None = None
+) -> tuple[str, dict[str, dict[str, float]]]:
+    """Both directions beside references, as a table and as numbers; and the error of the way there and back.
+
+    The references: the per-pixel mean of training pictures of the wanted kind, the picture itself, not translated, and the
+    true translation of another place or face. For drawings also blank paper, and for the FCD the true faces.
     """
-    a, b = true_pairs(data, size)
-    means = [to_float(side.all()).mean(0, keepdim=True) for side in load_unpaired(data, size)]
+    a, b = true_pairs(data, size, n)
+    drawings, other = data == "sketches", "of another face" if data == "sketches" else "of another place"
+    if drawings:
+        some = load_pairs(data, size, most=1000)  # enough for the mean, and sooner drawn than all
+        kinds = some[list(range(len(some)))]
+    else:
+        first, second = load_unpaired(data, size)
+        kinds = first.all(), second.all()
+    means = [to_float(kind).mean(0, keepdim=True) for kind in kinds]
     rows: dict[str, dict[str, float]] = {}
     for way, there, back, source, truth, mean in (
         ("a to b", to_b, to_a, a, b, means[1]),
         ("b to a", to_a, to_b, b, a, means[0]),
     ):
         fake = translate(there, source)
-        sets: Mapping[str, Tensor] = {
-            "translated": fake,
-            "mean of its kind": mean.expand_as(truth),
-            "not translated": source,
-            "of another place": truth.roll(len(truth) // 2, 0),
-        }
-        rows |= {f"{way}, {name}": distances(pictures, truth) for name, pictures in sets.items()}
-        rows[f"{way} and back"] = distances(translate(back, fake), source)
-    lines = [f"{len(a):,} held-out pairs of {data} at {size}×{size}", f"{'':<26} {'L1':>7} {'PSNR':>7} {'SSIM':>7}"]
-    lines += [f"{name:<26} {row['l1']:7.4f} {row['psnr']:7.2f} {row['ssim']:7.3f}" for name, row in rows.items()]
+        faces = drawings and way == "a to b" and size == 64 and len(a) >= MIN_PICTURES
+        rows[f"{way}, translated"] = measure(fake, truth, faces)
+        rows[f"{way}, mean of its kind"] = measure(mean.expand_as(truth), truth, False)
+        rows[f"{way}, not translated"] = measure(source, truth, False)
+        rows[f"{way}, {other}"] = measure(truth.roll(len(truth) // 2, 0), truth, False)
+        if drawings and way == "b to a":
+            rows[f"{way}, blank paper"] = measure(torch.ones_like(truth), truth, False)
+        if faces:
+            rows[f"{way}, true faces"] = {"fcd": evaluate(to_uint8(truth), yardstick("avatars")).fcd}
+        seen = to_float(to_uint8(fake))  # rounded: what a file of the translation would keep
+        rows[f"{way} and back"] = distances(translate(back, seen), source)
+        rows[f"{way} and back, noise"] = distances(translate(back, noisy(seen)), source)
+        if drawings and way == "b to a":
+            rows[f"{way} and back, erased"] = distances(translate(back, erased(seen)), source)
+    scored = any("fcd" in row for row in rows.values())
+    head = f"{'':<26} {'L1':>7} {'PSNR':>7} {'SSIM':>7}" + (f" {'FCD':>7}" if scored else "")
+    lines = [f"{len(a):,} held-out pairs of {data} at {size}×{size}", head]
+    for name, row in rows.items():
+        cells = [f"{row[key]:7.{digits}f}" if key in row else " " * 7 for key, digits in COLUMNS.items()]
+        lines.append(" ".join([f"{name:<26}", *cells]).rstrip())
     return "\n".join(lines), rows

@@ -1,8 +1,9 @@
 """Train a CycleGAN: two translators, learned from two piles of pictures of which no two belong together.
 
-python 06_cyclegan/train.py                              # satellite pictures and maps, on a laptop, minutes
+python 06_cyclegan/train.py                              # drawings and faces of which no two are a pair, minutes on a laptop
 python 06_cyclegan/train.py --lambda-cycle 0             # on purpose: nothing ties the translation to the picture
-python 06_cyclegan/train.py --lambda-identity 0          # without the identity loss: colours may drift
+python 06_cyclegan/train.py --lambda-identity 0.5        # with the identity loss: what is of the wanted kind stays as it is
+python 06_cyclegan/train.py --data satellite-map --no-mirror   # satellite pictures and maps
 python 06_cyclegan/train.py --data horse2zebra           # an archive of the authors, or a folder with trainA/, trainB/
 python 06_cyclegan/train.py --preset paper               # the paper's networks at 256×256, for a GPU
 python 06_cyclegan/train.py --resume runs/06_cyclegan/TIME
@@ -26,10 +27,10 @@ from torch import Tensor, nn
 from common import require
 from common.command_line import Fraction, Settings, Share, command_line
 from common.data import Pictures, batches, load_unpaired
-from common.devices import make_fabric, rank_zero_first, without_weight_gradients
+from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
-from model import Discriminator, Generator, ImagePool, check_size, default_blocks
+from model import Discriminator, Generator, ImagePool, Upsampling, check_size, default_blocks
 
 CHAPTER = "06_cyclegan"
 LAYERS = {16: 1, 34: 2, 70: 3}  # a patch of so many pixels -> layers of stride 2 in the discriminator
@@ -59,29 +60,31 @@ def identity_loss(same: Tensor, picture: Tensor) -> Tensor:
 class Config(Settings):
     """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
 
-    data: str = "satellite-map"  # a named unpaired set, or a folder with trainA/ and trainB/ (and testA/, testB/)
+    data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/, trainB/, …
     size: int | None = None  # pixels per side; default: 64
-    max_steps: NonNegativeInt = 11_000  # updates of the generators; ours: under 10 minutes on two cores
-    batch_size: PositiveInt = 1  # pictures of each kind, of all devices together; section 4
-    mirror: bool = False  # mirror half of the pictures; ours: off, since light on a relief comes from the left
+    max_steps: NonNegativeInt = 3500  # updates of the generators; ours: about ten minutes on two cores
+    batch_size: PositiveInt = 4  # pictures of each kind, of all devices together; ours: cheaper than 1, section 4
+    mirror: bool = True  # mirror half of the pictures; not for satellite-map: light on a relief comes from the left
     jitter: NonNegativeInt = 0  # enlarge by so many pixels, cut out at random; ours: off, thousands of tiles are enough
 
     # The game
     lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
-    lambda_identity: NonNegativeFloat = 0.5  # of the identity loss, times lambda_cycle; section 5.2; ours: on
+    lambda_identity: NonNegativeFloat = 0.0  # of the identity loss, times lambda_cycle; section 5.2: 0.5, for paintings
     pool_size: NonNegativeInt = 50  # translations that the discriminators may see again, section 4; 0: only the newest
 
     # The networks
     width: PositiveInt = 16  # channels next to the picture, of the generators; ours: a quarter of the paper's
     width_d: PositiveInt = 32  # the same of the discriminators, which cost little; ours: half of the paper's
     blocks: NonNegativeInt | None = None  # residual blocks of a generator; section 4: 9 from 256 pixels up, 6 below
-    patch: Literal[16, 34, 70] = 16  # pixels that a discriminator's logit sees; ours: the share of 64 that 70 is of 256
+    patch: Literal[16, 34, 70] = 34  # pixels that a discriminator's logit sees; ours: half of a face; section 7.2: 70
     norm: bool = True  # instance normalisation in the generators; off is for an experiment
+    upsampling: Upsampling = "resize"  # how the generators double a map; ours: no raster; paper: transposed
 
     # The optimisers
-    lr: PositiveFloat = 5e-4  # of all four networks; ours: section 4 has 2e-4, for twenty times the steps
+    lr: PositiveFloat = 5e-4  # of all four networks; ours: section 4 has 2e-4, for many more steps
     beta1: Share = 0.5  # Adam's momentum; the authors' code
     beta2: Share = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
+    ema_decay: Share = 0.999  # ours: the translators kept are averages over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
 
     def __post_init__(self) -> None:
@@ -95,7 +98,8 @@ PRESETS = {
     "laptop": Config(),
     "paper": Config(
         preset="paper", size=256, max_steps=200_000, batch_size=1, mirror=True, jitter=30, lambda_identity=0.0, width=64,
-        width_d=64, blocks=9, patch=70, lr=2e-4, sample_every=1000, save_every=5000, log_every=100,
+        width_d=64, blocks=9, patch=70, upsampling="transposed", lr=2e-4, ema_decay=0.0,
+        sample_every=1000, save_every=5000, log_every=100,
     ),
 }  # fmt: skip
 
@@ -143,8 +147,11 @@ def train(config: Config) -> Path:
     # Two translators and two judges. In the paper's letters: to_b is G: X -> Y, to_a F: Y -> X, judge_a D_X, judge_b D_Y.
     blocks = default_blocks(size) if config.blocks is None else config.blocks
     build = {"channels": data_a.channels, "width": config.width, "blocks": blocks, "norm": config.norm}
+    build |= {"upsampling": config.upsampling}
     networks: dict[str, nn.Module] = {name: Generator(**build) for name in ("to_b", "to_a")}
     networks |= {name: Discriminator(data_a.channels, config.width_d, layers) for name in ("judge_a", "judge_b")}
+    ema = nn.ModuleDict({name: networks[name] for name in ("to_b", "to_a")})
+    ema = fabric.to_device(exponential_moving_average(ema, config.ema_decay))
     settings = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
     adam_g = torch.optim.Adam([*networks["to_b"].parameters(), *networks["to_a"].parameters()], **settings)
     adam_d = torch.optim.Adam([*networks["judge_a"].parameters(), *networks["judge_b"].parameters()], **settings)
@@ -154,18 +161,13 @@ def train(config: Config) -> Path:
     networks = {name: fabric.setup_module(network) for name, network in networks.items()}
     to_b, to_a, judge_a, judge_b = networks.values()
     opt_g, opt_d = (fabric.setup_optimizers(adam) for adam in (adam_g, adam_d))
+    translators = nn.ModuleDict({"to_b": to_b.module, "to_a": to_a.module})
     pool_a, pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
 
     notes = [f"{len(data_b):,} of {data_b.name}, no pairs", data_a.note, data_b.note]
     data = replace(data_a, note="; ".join(filter(None, notes)))
-    others = {
-        "opt_g": opt_g,
-        "opt_d": opt_d,
-        "decay_g": decay_g,
-        "decay_d": decay_d,
-        "pool_a": pool_a,
-        "pool_b": pool_b,
-    }
+    others = {"ema": ema, "opt_g": opt_g, "opt_d": opt_d, "decay_g": decay_g, "decay_d": decay_d}
+    others |= {"pool_a": pool_a, "pool_b": pool_b}
     run = Run(config, fabric, CHAPTER, data, networks, **others)
     columns = min(8, len(data_a), len(data_b))  # so that a picture and its translation lie below each other
     fixed_a, fixed_b = (to_float(examples(pile, columns)).to(fabric.device) for pile in (data_a, data_b))
@@ -205,6 +207,7 @@ def train(config: Config) -> Path:
         opt_d.step()
         decay_g.step()
         decay_d.step()
+        ema.update_parameters(translators)
 
         # (3) Look: the curves, and a sheet with a picture, its translation and the way back below each other.
         if run.log_now:
@@ -217,12 +220,12 @@ def train(config: Config) -> Path:
             run.log(curves)
         if run.sample_now:
             with run.without_side_effects():
-                fake_b, fake_a = to_b.module(fixed_a), to_a.module(fixed_b)
-                rows = [fixed_a, fake_b, to_a.module(fake_b), fixed_b, fake_a, to_b.module(fake_a)]
+                there, back = ema.module["to_b"], ema.module["to_a"]
+                fake_b, fake_a = there(fixed_a), back(fixed_b)
+                rows = [fixed_a, fake_b, back(fake_b), fixed_b, fake_a, there(fake_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
         if run.save_now:
-            both = copy.deepcopy(nn.ModuleDict({"to_b": to_b.module, "to_a": to_a.module}))
-            both.half()  # half the size on disk
+            both = copy.deepcopy(ema.module).half()  # half the size on disk
             run.save(both, build | {"data": config.data, "size": size})
 
     return run.finish()

@@ -328,6 +328,75 @@ def stamps() -> Figure:
     return figure
 
 
+def cycle() -> Figure:
+    """Chapter 06: both cycles, with pictures of the shipped weights on the arrows. Nothing belongs together in the two rows."""
+    generate, scores = (load_chapter("06_cyclegan", name) for name in ("generate", "scores"))
+    to_b, to_a, settings = generate.load_generators()
+    drawings, faces = scores.held_out("sketches", int(settings["size"]), 8)
+    with torch.no_grad():
+        both = generate.strip((to_b, to_a), drawings[2:3]), generate.strip((to_a, to_b), faces[5:6])
+    return load_chapter("06_cyclegan", "plots").cycle_picture(*both)
+
+
+def both_ways() -> Figure:
+    """Chapter 06: held-out drawings and faces, not chosen, their translations and the ways back."""
+    generate, scores, plots = (load_chapter("06_cyclegan", name) for name in ("generate", "scores", "plots"))
+    to_b, to_a, settings = generate.load_generators()
+    drawings, faces = scores.held_out("sketches", int(settings["size"]), 16)
+    with torch.no_grad():  # the faces of other people than the drawings
+        first, second = generate.strip((to_b, to_a), drawings[:8]), generate.strip((to_a, to_b), faces[8:])
+    names = ("drawing", "G: a face", "F: back again", "face", "F: a drawing", "G: back again")
+    return plots.rows(dict(zip(names, (*first.split(8), *second.split(8)), strict=True)))
+
+
+def no_cycle() -> Figure:
+    """Chapter 06: the same drawings under the translators that had no cycle loss."""
+    generate, scores, plots = (load_chapter("06_cyclegan", name) for name in ("generate", "scores", "plots"))
+    to_b, to_a, settings = generate.load_generators(ROOT / "06_cyclegan" / "without-cycle.safetensors")
+    drawings, _ = scores.held_out("sketches", int(settings["size"]), 16)
+    with torch.no_grad():
+        parts = generate.strip((to_b, to_a), drawings[:8]).split(8)
+    return plots.rows(dict(zip(("drawing", "G: a face", "F: back again"), parts, strict=True)))
+
+
+def tiles() -> Figure:
+    """Chapter 06: held-out satellite pictures, their maps beside the true ones, and the way back."""
+    generate, scores, plots = (load_chapter("06_cyclegan", name) for name in ("generate", "scores", "plots"))
+    to_map, to_satellite, settings = generate.load_generators(ROOT / "06_cyclegan" / "satellite-map.safetensors")
+    pictures, maps = scores.held_out("satellite-map", int(settings["size"]), 8)
+    with torch.no_grad():
+        _, drawn_maps, back = generate.strip((to_map, to_satellite), pictures).split(8)
+        others = to_satellite(maps)
+    return plots.rows(
+        {
+            "satellite": pictures,
+            "its map": drawn_maps,
+            "back again": back,
+            "the true map": maps,
+            "its satellite picture": others,
+        }
+    )
+
+
+def hidden() -> Figure:
+    """Chapter 06: what the drawing of a face hides, and the way back with it and without."""
+    generate, scores, plots = (load_chapter("06_cyclegan", name) for name in ("generate", "scores", "plots"))
+    to_b, to_a, settings = generate.load_generators()
+    _, faces = scores.held_out("sketches", int(settings["size"]), 8)
+    with torch.no_grad():
+        drawn_faces = images.to_float(images.to_uint8(to_a(faces)))  # as a file would keep them
+        lines = scores.erased(drawn_faces)
+        return plots.rows(
+            {
+                "face": faces,
+                "its drawing": drawn_faces,
+                "not a line,\n4 times as strong": plots.stretched(1 + drawn_faces - lines),
+                "back from it": to_b(drawn_faces),
+                "back from its lines": to_b(lines),
+            }
+        )
+
+
 def main(names: list[str]) -> None:
     for name in names or PICTURES:
         path, draw = PICTURES[name]
@@ -350,6 +419,11 @@ PICTURES: dict[str, tuple[Path, Callable[[], Figure]]] = {
     "game": (ROOT / "01_basic_gan" / "assets" / "game.png", game),
     "stamps": (ROOT / "02_dcgan" / "assets" / "stamps.png", stamps),
     "plan": (ROOT / "03_wgan_gp" / "assets" / "plan.png", plan),
+    "cycle": (ROOT / "06_cyclegan" / "assets" / "cycle.png", cycle),
+    "both-ways": (ROOT / "06_cyclegan" / "assets" / "strips.png", both_ways),
+    "no-cycle": (ROOT / "06_cyclegan" / "assets" / "no_cycle.png", no_cycle),
+    "tiles": (ROOT / "06_cyclegan" / "assets" / "maps.png", tiles),
+    "hidden": (ROOT / "06_cyclegan" / "assets" / "hidden.png", hidden),
     "growing": (ROOT / "07_progan" / "assets" / "growing.png", growing),
     "before-after": (HERE / "before-after.png", before_after),
 }

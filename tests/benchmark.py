@@ -214,7 +214,7 @@ def plain_cyclegan(steps: int) -> Iterator[int]:
 
     settings = Settings()
     adam = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2)}
-    to_b, to_a = (Generator(width=settings.width) for _ in range(2))
+    to_b, to_a = (Generator(width=settings.width, upsampling=settings.upsampling) for _ in range(2))
     judge_a, judge_b = (Discriminator(width=settings.width_d, layers=LAYERS[settings.patch]) for _ in range(2))
     opt_g = torch.optim.Adam([*to_b.parameters(), *to_a.parameters()], **adam)
     opt_d = torch.optim.Adam([*judge_a.parameters(), *judge_b.parameters()], **adam)
@@ -239,8 +239,7 @@ def plain_cyclegan(steps: int) -> Iterator[int]:
     for step, real_a, real_b in zip(range(1, steps + 1), *sides, strict=False):
         fake_b, fake_a = to_b(real_a), to_a(real_b)
         cycle = l1(to_a(fake_b), real_a) + l1(to_b(fake_a), real_b)
-        identity = l1(to_a(real_a), real_a) + l1(to_b(real_b), real_b)
-        loss_g = 10 * cycle + 5 * identity
+        loss_g = settings.lambda_cycle * cycle
         for judge, fake in ((judge_b, fake_b), (judge_a, fake_a)):
             logits = judge(fake)
             loss_g = loss_g + mse(logits, torch.ones_like(logits))
