@@ -20,7 +20,7 @@ from common import UserError
 from common.data import Pictures, load_pairs
 from common.images import to_float, to_uint8
 from common.run import Stopped
-from tests.conftest import same
+from tests.conftest import ROOT, same
 
 Chapter = Callable[[str, str], ModuleType]
 Script = Callable[..., tuple[int, str, str]]
@@ -735,7 +735,6 @@ def test_generate_shows_picture_translation_and_back(script: Script, tmp_path: P
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Weights of untrained translators, as a run stores them."""
     from common.checkpoint import save_weights
-    from tests.conftest import ROOT
 
     def stored(data: str, size: int = 64, **left_out: Any) -> Path:
         from importlib import util
