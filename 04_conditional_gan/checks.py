@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 import line
 import model
@@ -30,6 +31,14 @@ LABELS = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
 
 def _draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    """The network without spectral norm, whose estimates start at random."""
+    for layer in list(network.modules()):
+        if is_parametrized(layer, "weight"):
+            remove_parametrizations(layer, "weight", leave_parametrized=False)
+    return network
 
 
 def _louder(network: nn.Module) -> None:
@@ -56,11 +65,11 @@ class _Generator(nn.Module):
 
 
 class _Discriminator(nn.Module):
-    """The chapter's discriminator without spectral norm, with its layers in the order of the exercise."""
+    """The chapter's discriminator with its layers in the order of the exercise, and without spectral norm."""
 
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
-        chapters = model.Discriminator(KIND, width=width, spectral=False)
+        chapters = _plain(model.Discriminator(KIND, width=width))
         self.label_map, self.layers, self.head = chapters.label_map, chapters.body, chapters.head
         self.judge = chapters.forward
         _louder(self)
@@ -151,7 +160,7 @@ def discriminator(answer: Any) -> None:
         network = kind(WIDTH)
         if any(isinstance(layer, nn.Sigmoid) for layer in network.modules()):
             raise NotYet("no sigmoid: the losses want logits")
-        copy_weights(network, _Discriminator)
+        copy_weights(_plain(network), _Discriminator)
         twins = network(_draw(1, 1, 28, 28).repeat(2, 1, 1, 1), torch.tensor([3, 7]))
         _labels_count(twins, "a picture beside a three and beside a seven is judged alike: the label is not used")
         return {"logits": network(_draw(8, 1, 28, 28), LABELS)}
@@ -263,7 +272,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         own = [partial(own_generator, WIDTH), partial(own_discriminator, WIDTH)]
         networks: Any = [build() for build in (own if update is answer else patterns)]
         for network, pattern in zip(networks, patterns, strict=True):
-            copy_weights(network, pattern)
+            copy_weights(_plain(network), pattern)
             for parameter in network.parameters():
                 parameter.grad = _draw(*parameter.shape, seed=parameter.numel())
         optimizers = [torch.optim.SGD(network.parameters(), 0.1) for network in networks]
