@@ -4,7 +4,7 @@
     python tests/results.py --chapter 05_pix2pix
     python tests/results.py --write          # and keep the numbers in tests/results.json
 
-`test_results.py` compares the tables of the READMEs with tests/results.json, and that file's hashes with the weights.
+`test_results.py` compares the tables of the READMEs and of docs/results.md with tests/results.json, and that file's hashes with the weights.
 """
 
 import hashlib
@@ -119,8 +119,15 @@ def span(rows: list[dict[str, Any]], key: str, digits: int) -> str:
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
+def ranges(rows: list[str]) -> str:
+    """The cells of several rows as one: "2.24 to 2.52 | 0.524" of "2.52 | 0.524" and "2.24 | 0.524"."""
+    columns = zip(*(row.split(" | ") for row in rows), strict=True)
+    ends = [sorted({*cells}, key=lambda cell: float(cell.split()[0])) for cells in columns]
+    return " | ".join(some[0] if len(some) == 1 else f"{some[0]} to {some[-1]}" for some in ends)
+
+
 def cell(result: dict[str, Any]) -> str:
-    """The score of a chapter as the root README has it."""
+    """The score of a chapter as the page of all results has it."""
     rows = result["scores"]
     first = rows[0]
     if first["name"] == "L1":

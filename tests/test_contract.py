@@ -298,14 +298,16 @@ def scripts(folder: str) -> list[str]:
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_flags_inside_of_sentences_are_understood(name: str, chapter: Callable[[str, str], ModuleType]) -> None:
     """The parser and the checks of the script that a sentence means take them as they are written; nothing is run."""
-    found = mentioned(ROOT / name / "README.md")
-    assert found
-    for words in found:
+    for words in mentioned(ROOT / name / "README.md"):
         path = re.match(r"(?:python ([0-9]\S*)/)?(\w+)\.py ", words)
         arguments = shlex.split(words[path.end() :] if path else words)
         folder = (path and path[1]) or name  # a sentence may speak of another chapter
         meant = [path[2]] if path else scripts(name)
         assert any(parsed(chapter(folder, script), arguments) for script in meant), f"{name}/README.md: {words}"
+
+
+def test_sentences_do_name_flags() -> None:
+    assert sum(len(mentioned(ROOT / name / "README.md")) for name in CHAPTERS) > 20
 
 
 def sections(document: Path) -> list[tuple[list[str], str]]:

@@ -114,10 +114,10 @@ def test_a_short_run_gets_no_reading(script: Script, tmp_path: Path) -> None:
 def test_runs_that_are_broken_on_purpose_are_told_from_one_that_is_not(script: Script, tmp_path: Path) -> None:
     """A generator with a hundred times its learning rate collapses, one that hardly learns loses; the default does neither.
 
-    The first is the command of the root README, word for word. What exactly breaks differs from machine to machine, so that not
+    The first is the command of docs/running.md, word for word. What exactly breaks differs from machine to machine, so that not
     all of the sentences that it quotes have to come back, but those about the discriminator and the samples.
     """
-    text = (Path(__file__).parents[1] / "README.md").read_text().split("## Is it converging?")[1]
+    text = (Path(__file__).parents[1] / "docs" / "running.md").read_text().split("## Is it converging?")[1]
     broken = shlex.split(re.search(r"`python 01_basic_gan/train.py (--[^`]+)`", text)[1])  # type: ignore[index]
     quoted = [" ".join(line.split()) for line in re.search(r"```text\n- (.*?)```", text, re.DOTALL)[1].split("\n- ")]  # type: ignore[index]
     said = {}

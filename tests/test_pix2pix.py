@@ -417,7 +417,18 @@ def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path
 
 def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Without BatchNorm and noise, which look at one process alone, two processes learn what one does."""
-    quiet = "--norm instance --upsampling transposed --dropout 0 --jitter --mirror --max-steps 6".split()
+    quiet = [
+        "--norm",
+        "instance",
+        "--upsampling",
+        "transposed",
+        "--dropout",
+        0,
+        "--jitter",
+        "--mirror",
+        "--max-steps",
+        6,
+    ]
     one_and_two(TRAIN, *(flag for flag in SMALL if flag != "--no-mirror"), *quiet)
     one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
     for part in ("generator", "discriminator"):

@@ -20,29 +20,48 @@ def test_the_numbers_are_those_of_the_shipped_weights(chapter: str) -> None:
     assert KEPT[chapter]["weights"] == found, f"run: python tests/results.py --chapter {chapter} --write"
 
 
+PAGE = (ROOT / "docs" / "results.md").read_text()
+
+
+def section(name: str) -> str:
+    """One part of docs/results.md: "All chapters", or that of a chapter by its number; empty if it has none."""
+    found = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_table_of_the_course_says_what_was_measured(chapter: str) -> None:
-    text = (ROOT / "README.md").read_text().split("## Chapters")[1]
-    row = next(line for line in text.splitlines() if f"]({chapter}/README.md) |" in line)
-    assert results.cell(KEPT[chapter]) in row
-    assert f"{sum(KEPT[chapter]['parameters'].values()):,}" in row
+    row = next(line for line in section("All chapters").splitlines() if f"](../{chapter}/README.md) |" in line)
+    assert f"| {sum(KEPT[chapter]['parameters'].values()):,} | {results.cell(KEPT[chapter])}" in row
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapters_own_readme_says_what_was_measured(chapter: str) -> None:
-    """All numbers of the table of scores: each seed's, and those of the references."""
+    """All numbers of the table of scores, each seed's and those of the references: in the README, or there the ranges
+
+    of the seeds, and each seed's numbers in docs/results.md.
+    """
     text = (ROOT / chapter / "README.md").read_text()
     for row in [*KEPT[chapter]["scores"], *KEPT[chapter].get("others", {}).values()]:
+        ranges = results.ranges([scores["cells"][0] for scores in KEPT[chapter]["scores"]])
+        where = text + section(chapter[:2]) if f"| {ranges} |" in text else text
         for cells in row["cells"]:
-            assert f"| {cells} |" in text, f"the README does not say what was measured: {cells}"
+            assert f"| {cells} |" in where, f"the README does not say what was measured: {cells}"
+    for cells in KEPT[chapter]["scores"][0]["cells"][1:]:
+        assert f"| {cells} |" in text, "the references belong beside the chapter's own scores"
+
+
+def test_ranges_of_a_table_are_those_of_its_rows() -> None:
+    assert results.ranges(["2.52 | 0.524", "2.24 | 0.524", "2.35 | 0.524"]) == "2.24 to 2.52 | 0.524"
 
 
 def test_the_table_of_swapped_styles_says_what_was_measured() -> None:
-    """Chapter 08's claim: every row that its README shows, between "unrelated" and the end of the line."""
-    text = (ROOT / "08_stylegan" / "README.md").read_text().replace("**", "")
-    shown = re.findall(r"^\| (\w[\w ]*) \| \d+ % \| \d+ % \| (.* %) \|$", text, re.MULTILINE)
-    assert len(shown) == 15
+    """Chapter 08's claim: the rows that its README shows, and all of them in docs/results.md."""
+    pattern = r"^\| (\w[\w ]*) \| ((?:\d+ % \| ){4}\d+ %) \|"
     measured = dict(row.split(" | ", 1) for row in KEPT["08_stylegan"]["swapped"])
+    assert dict(re.findall(pattern, section("08"), re.MULTILINE)) == measured
+    shown = re.findall(pattern, (ROOT / "08_stylegan" / "README.md").read_text().replace("**", ""), re.MULTILINE)
+    assert len(shown) >= 6
     for attribute, shares in shown:
         assert measured[attribute] == shares, attribute
 

@@ -488,7 +488,7 @@ def test_trouble_of_the_first_process_alone_stops_both_in_one_line(tmp_path: Pat
 
 
 def test_two_machines_equal_one(tmp_path: Path) -> None:
-    """The command of the root README for several machines: torchrun on each, here twice on this one."""
+    """The command of docs/running.md for several machines: torchrun on each, here twice on this one."""
     port = free_port()
     settings = [*SMALL, "--no-batch-norm", "--dropout", 0, "--precision", "32-true", "--max-steps", 6]
     alone = fork(TRAIN, *settings, "--out", tmp_path / "one")
