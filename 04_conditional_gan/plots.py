@@ -22,14 +22,14 @@ def swapped(x: Tensor, p_data: Tensor, p_g: Tensor, best: Tensor) -> Figure:
         above, below = plots[:, label]
         above.plot(x, p_data[:, label], color=REAL, label="real")
         above.plot(x, p_g[:, label], color=FAKE, label="fake, asked for this class")
-        above.set(title=f"class {label}")
+        above.set(title=f"class {label}", ylim=(-0.01, 0.3))
         below.plot(x, best[:, label], color=JUDGE, label="D* that sees the label")
         below.axhline(0.5, color=JUDGE, ls=":", label="D* that is blind")
         below.set(xlabel="x", ylim=(-0.05, 1.05))
     plots[0, 0].set_ylabel("density")
     plots[1, 0].set_ylabel("probability of real")
-    for plot in plots[:, 1]:
-        plot.legend(fontsize=8)
+    for plot, place in zip(plots[:, 1], ("upper right", "lower right"), strict=True):
+        plot.legend(fontsize=8, loc=place)
     figure.suptitle("The judge that sees the label knows that it was swapped")
     return figure
 
