@@ -51,6 +51,8 @@ def _louder(network: nn.Module) -> None:
 class _Generator(nn.Module):
     """The chapter's generator, with its layers in the order of the exercise."""
 
+    embed: Any
+
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         chapters = model.Generator(KIND, width=width)
@@ -66,6 +68,10 @@ class _Generator(nn.Module):
 
 class _Discriminator(nn.Module):
     """The chapter's discriminator with its layers in the order of the exercise, and without spectral norm."""
+
+    label_map: Any
+    layers: Any
+    head: Any
 
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
@@ -167,13 +173,15 @@ def discriminator(answer: Any) -> None:
 
     class Swapped(_Discriminator):
         def forward(self, pictures: Tensor, labels: Tensor) -> Tensor:
-            maps = self.label_map(labels).view(-1, 1, 28, 28)
-            return self.head(self.layers(torch.cat([maps, pictures], dim=1)).flatten(1)).squeeze(1)
+            maps: Tensor = self.label_map(labels).view(-1, 1, 28, 28)
+            logits: Tensor = self.head(self.layers(torch.cat([maps, pictures], dim=1)).flatten(1))
+            return logits.squeeze(1)
 
     class Turned(_Discriminator):
         def forward(self, pictures: Tensor, labels: Tensor) -> Tensor:
-            maps = self.label_map(labels).view(-1, 1, 28, 28).mT
-            return self.head(self.layers(torch.cat([pictures, maps], dim=1)).flatten(1)).squeeze(1)
+            maps: Tensor = self.label_map(labels).view(-1, 1, 28, 28).mT
+            logits: Tensor = self.head(self.layers(torch.cat([pictures, maps], dim=1)).flatten(1))
+            return logits.squeeze(1)
 
     class Sure(_Discriminator):
         def forward(self, pictures: Tensor, labels: Tensor) -> Tensor:
@@ -517,9 +525,10 @@ def projection(answer: Any) -> None:
     """Step 16: the logits of the chapter's discriminator, from its features."""
 
     def right(features: Tensor, labels: Tensor, embed: nn.Embedding, head: nn.Linear) -> Tensor:
-        chapters = model.Discriminator("projection", spectral=False)
+        chapters: Any = model.Discriminator("projection", spectral=False)
         chapters.body, chapters.embed, chapters.head = nn.Identity(), embed, head
-        return chapters(features[:, :, None, None], labels)[0]
+        logits: Tensor = chapters(features[:, :, None, None], labels)[0]
+        return logits
 
     mistakes = {
         "a mean over the features: an inner product is a sum": lambda x, y, e, h: (e(y) * x).mean(1) + h(x).squeeze(1),

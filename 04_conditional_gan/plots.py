@@ -77,9 +77,9 @@ def doors() -> Figure:
                 fontsize=16,
                 bbox={"boxstyle": "square,pad=0.7", "fc": colour, "ec": colour},
             )
-        for x, text in ((0.5, "z"), (5, "x"), (8.9, out)):
+        for at, text in ((0.5, "z"), (5.0, "x"), (8.9, out)):
             plot.text(
-                x, 4 if len(text) == 1 else 5.2, text, ha="center", va="center", fontsize=11 if len(text) == 1 else 9
+                at, 4 if len(text) == 1 else 5.2, text, ha="center", va="center", fontsize=11 if len(text) == 1 else 9
             )
         for start, end in ((0.9, 2.1), (3.9, 4.7), (5.3, 6.1), (7.9, 9.4)):
             plot.annotate("", (end, 4), (start, 4), arrowprops={"arrowstyle": "-|>", "color": "black"})
