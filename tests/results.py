@@ -52,8 +52,10 @@ def run(*arguments: object) -> str:
 
 def scored(chapter: str, seed: int, folder: Path, weights: str = "weights.safetensors") -> dict[str, Any]:
     """One `generate.py --score`: the score with its name, the same of two references, and the cells of each row of the table."""
-    run(f"{chapter}/generate.py", "--score", "--seed", seed, "--out", folder, "--weights", ROOT / chapter / weights)
-    found = json.loads((folder / "score.json").read_text())
+    own = folder / f"{weights}-{seed}"
+    run(f"{chapter}/generate.py", "--score", "--seed", seed, "--out", own, "--weights", ROOT / chapter / weights)
+    (file,) = own.glob("score*.json")  # its name says seed and weights
+    found = json.loads(file.read_text())
     if chapter == "05_pix2pix":
         mine, blurred = found["pix2pix"], found["blurred truth"]
         rows = [row for row in found.values() if "l1" in row]

@@ -218,7 +218,7 @@ def commands(document: Path) -> list[str]:
 
 
 # A test of its own runs this one whole, and compares the score with the table's.
-ELSEWHERE = {"python 06_cyclegan/generate.py --score": "test_results.py"}
+ELSEWHERE = {"python 03_wgan_gp/generate.py --score": "test_results.py"}
 PYTHON = [
     (document, command)
     for document in WALKTHROUGHS
