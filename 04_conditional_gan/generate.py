@@ -12,7 +12,7 @@ python 04_conditional_gan/generate.py --weights runs/04_conditional_gan/TIME/wei
 import json
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -53,7 +53,7 @@ class Config(Flags):
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
-def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, object]]:
+def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, Any]]:
     """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     build = {name: settings[name] for name in ("condition", "classes", "latent_dim", "width", "shape", "batch_norm")}

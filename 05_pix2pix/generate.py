@@ -82,7 +82,7 @@ def read_own(path: Path, size: int, whole: bool, drawn: bool, clean: bool) -> tu
         picture, done = picture.convert("RGB"), ", ".join([*steps, f"resized to {size}×{size}"])
     elif whole:
         wide, high = (max(size, round(side / size) * size) for side in (width, height))
-        picture, done = picture.resize((wide, high), Image.Resampling.LANCZOS), f"resized to {wide}×{high}"
+        picture, done = picture.resize((wide, high), Image.Resampling.LANCZOS), f"translated at {wide}×{high}"
     else:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
         done = f"its middle {min(width, height)}×{min(width, height)} resized to {size}×{size}"
@@ -133,6 +133,7 @@ def main(config: Config) -> None:
         answers = translate(generator, x.expand(config.num or 1, -1, -1, -1).to(device)).cpu()
         pairs = images.grid(torch.cat([x, answers]), len(answers) + 1, scale=max(1, 256 // size))
         alone = Image.fromarray(images.to_uint8(answers)[0].permute(1, 2, 0).numpy())
+        alone = alone.resize(open_picture(path).size, Image.Resampling.LANCZOS) if config.whole else alone
         for sheet, kind in ((alone, "translated"), (pairs, "beside")):
             name, again = f"{path.stem}_{kind}.png", 2
             while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere

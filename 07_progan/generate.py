@@ -44,9 +44,7 @@ class Config(Flags):
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, or 5,000 to score
     resolution: int | None = None  # pixels per side, for the smaller networks inside; default: where the training ended
-    seeds: tuple[
-        NonNegativeInt, ...
-    ] = ()  # also write the pictures with these numbers, each from a latent of its own seed
+    seeds: tuple[NonNegativeInt, ...] = ()  # also write the pictures with these numbers, each of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     neighbours: bool = False  # also write 16 samples above their nearest training pictures

@@ -52,9 +52,7 @@ class Config(Flags):
     truncation: bool = False  # also write a sheet of the same faces with several psi
     mix: bool = False  # also write sheets of faces that take the coarse, middle or fine styles of others
     noise: bool = False  # also write faces with noise in all, no and some layers, and what it changes
-    seeds: tuple[
-        NonNegativeInt, ...
-    ] = ()  # also write the pictures with these numbers, each from a latent of its own seed
+    seeds: tuple[NonNegativeInt, ...] = ()  # also write the pictures with these numbers, each of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF of walks in z (above) and in w (below)
     swap_table: bool = False  # also print which attributes change when styles are swapped

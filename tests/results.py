@@ -52,10 +52,12 @@ def run(*arguments: object) -> str:
 
 def scored(chapter: str, seed: int, folder: Path, weights: str = "weights.safetensors") -> dict[str, Any]:
     """One `generate.py --score`: the score with its name, the same of two references, and the cells of each row of the table."""
+    own = folder / f"{weights}-{seed}"
     fewer = ["--num", 1000] if weights in ("without-cycle.safetensors", "with-identity.safetensors") else []
-    own = [*fewer, "--seed", seed, "--out", folder, "--weights", ROOT / chapter / weights]
-    run(f"{chapter}/generate.py", "--score", *own)
-    found = json.loads((folder / "score.json").read_text())
+    given = ["--seed", seed, "--out", own, "--weights", ROOT / chapter / weights]
+    run(f"{chapter}/generate.py", "--score", *fewer, *given)
+    (file,) = own.glob("score*.json")  # its name says seed and weights
+    found = json.loads(file.read_text())
     if chapter == "05_pix2pix":
         mine, blurred = found["pix2pix"], found["blurred truth"]
         rows = [row for row in found.values() if "l1" in row]

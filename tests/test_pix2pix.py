@@ -622,8 +622,8 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
     assert (tmp_path / "other" / "glass_translated_2.png").exists()
     code, printed, errors = script(GENERATE, *SATELLITE, folder / "grey.jpg", "--whole", "--out", tmp_path / "out")
     assert code == 0, errors
-    assert "grey.jpg: 300×200, resized to 320×192" in printed
-    assert Image.open(tmp_path / "out" / "grey_translated.png").size == (320, 192)
+    assert "grey.jpg: 300×200, translated at 320×192" in printed
+    assert Image.open(tmp_path / "out" / "grey_translated.png").size == (300, 200)
 
 
 def test_a_path_may_begin_at_home(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

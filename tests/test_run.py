@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from common import UserError, checkpoint, command_line, data, devices, relative, run
+from common import UserError, checkpoint, command_line, data, devices, load_chapter, relative, run
 from tests.conftest import CHAPTERS, ROOT, fork, free_port, pair, same, start
 
 Script = Callable[..., tuple[int, str, str]]
@@ -697,10 +697,20 @@ def test_ring_explains_wrong_input(script: Script, tmp_path: Path, flag: str) ->
     assert code == 2 and f"{flag} must be above 0" in errors
 
 
-def test_ring_writes_its_animation(script: Script, tmp_path: Path) -> None:
-    code, printed, _ = script("01_basic_gan/ring.py", "--steps", 4, "--unroll", 2, "--out", tmp_path / "ring.gif")
+def test_ring_writes_its_animation_and_overwrites_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = load_chapter("01_basic_gan", "ring")
+    monkeypatch.setattr(ring, "RUNS", tmp_path)
+    for unroll in (0, 2):
+        ring.main(ring.Config(steps=4, unroll=unroll))
+    written = [tmp_path / f"ring_non-saturating_{unroll}.gif" for unroll in (0, 2)]
+    assert [getattr(Image.open(file), "n_frames", 1) for file in written] == [4, 4]
+    assert written[0].read_bytes() != written[1].read_bytes()
+
+
+def test_ring_writes_where_it_is_told(script: Script, tmp_path: Path) -> None:
+    code, printed, _ = script("01_basic_gan/ring.py", "--steps", 4, "--out", tmp_path / "ring.gif")
     assert code == 0 and "of 8 modes covered" in printed
-    assert getattr(Image.open(tmp_path / "ring.gif"), "n_frames", 1) == 4
+    assert (tmp_path / "ring.gif").exists()
 
 
 # -------------------------------------------------------------------------------------------------------- helpers

@@ -101,7 +101,8 @@ def trial(chapter: str, variant: str, seed: int, seconds: float, num: int, core:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         return f"| {name} | {seed} | no score: {' '.join((done.stderr or done.stdout).split())[-200:]} |"
-    found: dict[str, Any] = json.loads((out / "score.json").read_text())
+    (file,) = out.glob("score*.json")  # its name says what made it
+    found: dict[str, Any] = json.loads(file.read_text())
     mine = found["scores"]["generated"] if "scores" in found else next(iter(found.values()))
     names = [name for name in ("fcd", "kcd", "precision", "recall", "l1", "ssim", "detail", "lattice") if name in mine]
     scores = ", ".join(f"{name.upper() if len(name) < 5 else name} {mine[name]:.3f}" for name in names)
