@@ -62,7 +62,7 @@ class Config(Settings):
 
     data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/, trainB/, …
     size: int | None = None  # pixels per side; default: 64
-    max_steps: NonNegativeInt = 3500  # updates of the generators; ours: about ten minutes on two cores
+    max_steps: NonNegativeInt = 2000  # updates of the generators; ours: about ten minutes on two cores
     batch_size: PositiveInt = 4  # pictures of each kind, of all devices together; ours: cheaper than 1, section 4
     mirror: bool = True  # mirror half of the pictures; not for satellite-map: light on a relief comes from the left
     jitter: NonNegativeInt = 0  # enlarge by so many pixels, cut out at random; ours: off, thousands of tiles are enough

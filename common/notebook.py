@@ -61,10 +61,11 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
     for axis in axes[len(groups) :]:
         axis.remove()
     for axis, group in zip(axes, groups, strict=False):
+        window = 1 if group == "growth" else 15
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):
             name = tag.split("/")[1]
-            colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE
-            style, window = ":" if name.endswith("alpha") else "-", 1 if group == "growth" else 15
+            colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith(("g", "to_")) else JUDGE
+            style = "--" if colour in [line.get_color() for line in axis.lines] else "-"  # chapter 06 has two of a kind
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
             label = words.get(tag, words.get(name, name.replace("_", " ")))
             running = [fmean(history[tag][max(0, i - window + 1) : i + 1]) for i in range(len(history[tag]))]
