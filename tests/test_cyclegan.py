@@ -378,7 +378,7 @@ def test_the_default_is_drawings_and_faces_of_which_no_two_are_a_pair(
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
     given: list[Any] = []
     load = train.load_unpaired
-    monkeypatch.setattr(train, "load_unpaired", lambda *wanted: given.append(load(*wanted)) or given[0])
+    monkeypatch.setattr(train, "load_unpaired", lambda *at, **reading: given.append(load(*at, **reading)) or given[0])
     train.train(train.Config(**TINY | {"data": train.Config().data}, max_steps=1, out=str(tmp_path / "run")))
     ((first, second),) = given
     whole = load_pairs("sketches", 16)
@@ -747,7 +747,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         both = nn.ModuleDict({name: lively(module.Generator(**build)) for name in ("to_b", "to_a")})
         path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
         settings = {"chapter": FOLDER, "step": 0, **build, "data": data, "size": size}
-        save_weights(path, both.half(), {key: value for key, value in settings.items() if value != "transposed"})
+        save_weights(path, both.half().state_dict(), {key: value for key, value in settings.items() if value != "transposed"})
         return path
 
     return stored
