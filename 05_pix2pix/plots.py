@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -60,7 +61,7 @@ def patches(picture: Tensor, logits: Tensor, seen: Sequence[Tensor], places: Seq
     for mask, (row, column), style in zip(seen, places, ("-", "--", ":"), strict=False):
         rows, columns = (torch.nonzero(mask.any(side)).flatten() for side in (1, 0))
         corner = (columns[0].item() - 0.5, rows[0].item() - 0.5)
-        frame = {"fill": False, "ec": JUDGE, "lw": 2.5, "ls": style}
+        frame: dict[str, Any] = {"fill": False, "ec": JUDGE, "lw": 2.5, "ls": style}
         left.add_patch(Rectangle(corner, len(columns), len(rows), **frame))
         right.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **(frame | {"ec": FAKE})))
     left.set(title="the pixels that three logits see", xticks=[], yticks=[])
