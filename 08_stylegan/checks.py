@@ -784,7 +784,7 @@ def knob(answer: Any) -> None:
         "a": "run it. What else do the faces with glasses have in common, in this w?",
         "c": "run it. It is a short step: most of a face stays.",
     }
-    check_choice(answer, "b", wrong, "glasses come, and about a quarter of what else can be named changes with them.")
+    check_choice(answer, "b", wrong, "glasses come, and nearly a third of what else can be named changes with them.")
 
 
 # ---------------------------------------------------------------------------------------------------------- StyleGAN2
