@@ -3,7 +3,7 @@
 python 08_stylegan/train.py                              # cartoon faces, grown from 8×8 to 64×64, on a laptop, minutes
 python 08_stylegan/train.py --without mixing             # take a part away: mixing, noise, mapping, norm, blur
 python 08_stylegan/train.py --start-size 64              # no growth: the full size from the first step
-python 08_stylegan/train.py --size 32                    # stop growing at 32×32
+python 08_stylegan/train.py --relativistic               # today's loss
 python 08_stylegan/train.py --data my_pictures           # a folder or zip of your own pictures
 python 08_stylegan/train.py --preset paper               # the paper's networks and schedule at 1024×1024, for GPUs
 python 08_stylegan/train.py --resume runs/08_stylegan/TIME --max-steps 60000
@@ -33,26 +33,30 @@ from model import Border, Discriminator, Generator, Kind, Part, resolutions
 CHAPTER = "08_stylegan"
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))), D = sigmoid(logits): the negative of Eq. 1 of arXiv:1406.2661."""
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, relativistic: bool = False) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))), D = sigmoid(logits): the negative of Eq. 1 of arXiv:1406.2661.
+
+    Relativistic: -log sigmoid(logit of x - logit of G(z)), a real picture for each fake (arXiv:2501.05441, section 2.1).
+    """
+    if relativistic:
+        return F.softplus(fake_logits - real_logits).mean()
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
-def generator_loss(fake_logits: Tensor) -> Tensor:
-    """Non-saturating: -log D(G(z)), as in chapter 01."""
-    return F.softplus(-fake_logits).mean()
+def generator_loss(fake_logits: Tensor, real_logits: Tensor | float = 0.0) -> Tensor:
+    """Non-saturating: -log D(G(z)), as in chapter 01. Relativistic: with the logits of the real pictures, too."""
+    return F.softplus(real_logits - fake_logits).mean()
 
 
 def r1_penalty(discriminator: Callable[..., Tensor], real: Tensor, resolution: int, alpha: float) -> Tensor:
-    """E[‖∇D(x)‖²] of the logits at real pictures [N, C, H, W]: R1 of arXiv:1801.04406, section 4.1, without gamma / 2."""
+    """E[‖∇D(x)‖²] of the logits at pictures [N, C, H, W]: R1 of arXiv:1801.04406, section 4.1, without gamma / 2; at fakes R2."""
     real = real.detach().requires_grad_()
     logits = discriminator(real, resolution, alpha)
     (gradients,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
     return gradients.float().square().sum((1, 2, 3)).mean()
 
 
-# A value for each resolution: pairs (from this resolution on, value)
-Counts = tuple[tuple[PositiveInt, PositiveInt], ...]
+Counts = tuple[tuple[PositiveInt, PositiveInt], ...]  # a value for each resolution: pairs (from this one on, value)
 Rates = tuple[tuple[PositiveInt, PositiveFloat], ...]
 
 
@@ -90,6 +94,7 @@ class Config(Settings):
     without: tuple[Part, ...] = ()  # parts to take away, to see what they are for
 
     # The game
+    relativistic: bool = False  # judge pairs of a real picture and a fake, with R1 and R2 (arXiv:2501.05441)
     r1_gamma: NonNegativeFloat = 3.0  # weight of the penalty at real pictures; ours: appendix C has 10, for 1024×1024
     r1_every: PositiveInt = 8  # penalty in every 8th step, 8 times as strong (arXiv:1912.04958); ours: the paper has 1
     mirror: bool = False  # mirror half of the real pictures, appendix C; ours: half of the faces are mirrored already
@@ -186,8 +191,7 @@ def latents(run: Run, config: Config, stage: Stage) -> tuple[Tensor, Tensor, Ten
     draws = torch.rand(2, n, generator=run.latents)
     share = 0.0 if "mixing" in config.without else config.mixing
     cut = torch.where(draws[0] < share, 1 + (draws[1] * (layers - 1)).long(), layers)
-    cut = run.share(cut).to(run.fabric.device)
-    return run.randn(n, config.latent_dim), run.randn(n, config.latent_dim), cut
+    return run.randn(n, config.latent_dim), run.randn(n, config.latent_dim), run.share(cut).to(run.fabric.device)
 
 
 def train(config: Config) -> Path:
@@ -254,10 +258,11 @@ def train(config: Config) -> Path:
         fake = generator(z, resolution, alpha, other, cut)  # with its graph, for (3)
         real_logits = discriminator(real, resolution, alpha)
         fake_logits = discriminator(fake.detach(), resolution, alpha)
-        loss_d = discriminator_loss(real_logits, fake_logits)
+        loss_d = discriminator_loss(real_logits, fake_logits, config.relativistic)
         if step % config.r1_every == 0 or run.log_now:
+            judged = (real, fake) if config.relativistic else (real,)
             with fabric.autocast():  # outside of Fabric's wrapper and of --compile: they bear no gradient of a gradient
-                penalty = r1_penalty(discriminator.module.forward, real, resolution, alpha)
+                penalty = sum(r1_penalty(discriminator.module.forward, x, resolution, alpha) for x in judged)
         if step % config.r1_every == 0:
             loss_d = loss_d + config.r1_every * config.r1_gamma / 2 * penalty
         opt_d.zero_grad()
@@ -266,7 +271,8 @@ def train(config: Config) -> Path:
 
         # (3) Generator: it has not changed since (2), so the same pictures serve. D has changed, and judges them anew.
         with without_weight_gradients(fabric, discriminator):
-            loss_g = generator_loss(discriminator(fake, resolution, alpha))
+            rivals = discriminator(real, resolution, alpha) if config.relativistic else 0.0
+            loss_g = generator_loss(discriminator(fake, resolution, alpha), rivals)
         opt_g.zero_grad()
         fabric.backward(loss_g)
         opt_g.step()

@@ -428,6 +428,37 @@ def test_losses_against_the_definitions(train: ModuleType) -> None:
     assert train.generator_loss(torch.tensor([-50.0])).item() == pytest.approx(50)  # non-saturating: no flat end
 
 
+def test_the_relativistic_loss_judges_pairs(train: ModuleType) -> None:
+    """Cross-entropy of "x is more real than G(z)" for D and of the opposite for G; only differences of logits count."""
+    torch.manual_seed(0)
+    real, fake = 2 * torch.randn(64), 2 * torch.randn(64)
+    bce, ones, zeros = F.binary_cross_entropy_with_logits, torch.ones(64), torch.zeros(64)
+    torch.testing.assert_close(train.discriminator_loss(real, fake, relativistic=True), bce(real - fake, ones))
+    torch.testing.assert_close(train.generator_loss(fake, real), bce(real - fake, zeros))
+    torch.testing.assert_close(train.generator_loss(fake + 7, real + 7), train.generator_loss(fake, real))
+    assert train.discriminator_loss(real[:1], real[:1], relativistic=True).item() == pytest.approx(math.log(2))
+
+
+def test_a_relativistic_run_has_both_penalties_and_the_real_pictures_as_rivals(
+    train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1 at real pictures and R2 at fakes; the generator's loss sees the logits of the real pictures."""
+    seen: list[tuple[str, float]] = []
+    penalty, loss = train.r1_penalty, train.generator_loss
+    monkeypatch.setattr(
+        train, "r1_penalty", lambda d, x, *at: (seen.append(("penalty", x.mean().item())), penalty(d, x, *at))[1]
+    )
+    monkeypatch.setattr(
+        train,
+        "generator_loss",
+        lambda fake, rivals: (seen.append(("rivals", rivals.std().item())), loss(fake, rivals))[1],
+    )
+    train.train(train.Config(**TINY | {"r1_every": 1}, relativistic=True, max_steps=1, out=str(tmp_path)))
+    names, values = zip(*seen, strict=True)
+    assert names == ("penalty", "penalty", "rivals")
+    assert values[0] != values[1] and values[2] > 0
+
+
 def test_r1_of_a_linear_discriminator_is_the_square_of_its_weights(train: ModuleType) -> None:
     class Linear(nn.Module):
         def __init__(self) -> None:
@@ -524,7 +555,7 @@ def test_each_step_teaches_one_network(train: ModuleType, tmp_path: Path, monkey
     moved = {}
     for name, loss in {"g": "discriminator_loss", "d": "generator_loss"}.items():
         with monkeypatch.context() as patch:
-            patch.setattr(train, loss, lambda *logits: 0 * sum(each.sum() for each in logits))
+            patch.setattr(train, loss, lambda one, other, *_: 0 * (one + other).sum())
             settings = TINY | {"r1_gamma": 0.0}
             ends = [
                 torch.load(
@@ -580,7 +611,7 @@ def test_r1_counts_as_much_when_it_is_computed_less_often(
 
     monkeypatch.setattr("lightning_fabric.Fabric.backward", watched)
     monkeypatch.setattr(train, "r1_penalty", lambda *_: torch.tensor(10.0))
-    monkeypatch.setattr(train, "discriminator_loss", lambda real, fake: 0 * (real.sum() + fake.sum()))
+    monkeypatch.setattr(train, "discriminator_loss", lambda real, fake, _: 0 * (real.sum() + fake.sum()))
     train.train(train.Config(**TINY | {"r1_gamma": 4.0}, max_steps=3, out=str(tmp_path)))
     assert losses[::2] == [0, 0, 3 * 4 / 2 * 10]
 
