@@ -328,8 +328,10 @@ def growth(answer: Any) -> None:
             step, size, length = step - length - stable * (rest or size == 4), 2 * size, fade
         return size, step, length
 
-    def alphas(*case: int, shift: int = 0, capped: bool = True, **changes: Any) -> tuple[int, float]:
-        size, step, length = sizes(*case, **changes)
+    def alphas(
+        step: int, fade: int, stable: int, shift: int = 0, capped: bool = True, **changes: Any
+    ) -> tuple[int, float]:
+        size, step, length = sizes(step, fade, stable, **changes)
         alpha = (step + shift) / length if length else 1.0
         return size, min(1.0, alpha) if capped else alpha
 
