@@ -5,6 +5,7 @@ python 05_pix2pix/generate.py my_photo.png                # translate a picture 
 python 05_pix2pix/generate.py my_photo.png --whole        # all of it at its own size, not only the middle square
 python 05_pix2pix/generate.py --interpolate               # a flight from north to south over a test region, as a GIF and a still
 python 05_pix2pix/generate.py --score                     # L1, PSNR, SSIM and detail on the test pairs
+python 05_pix2pix/generate.py --onnx                      # and the generator as ONNX, for programs without PyTorch
 python 05_pix2pix/generate.py --weights runs/05_pix2pix/TIME/weights.safetensors
 """
 
@@ -12,6 +13,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -29,7 +31,8 @@ from common.command_line import Flags, command_line
 from common.data import load_pairs, open_picture, own_pictures
 from common.devices import one_device
 from common.images import to_float
-from model import Generator
+from common.onnx import save_onnx
+from model import Generator, Noise
 from scores import compare, references, table
 
 CHAPTER = "05_pix2pix"
@@ -48,6 +51,7 @@ class Config(Flags):
     interpolate: bool = False  # also write a flight over a test region (satellite-map only), as a GIF and a still
     score: bool = False  # also score, beside the mean training picture and the blurred truth
     data: str = ""  # the pairs to look at or score; default: those of the run
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -96,6 +100,32 @@ def flight(generator: Generator, sides: tuple[int, int], size: int, column: int,
     )  # [F, 2, 3, S, S]
     x, y = both[:, sides[0]], both[:, sides[1]]
     return list(torch.stack([x, translate(generator, x), y], dim=1))
+
+
+class WithNoise(torch.nn.Module):
+    """A generator whose noise comes from outside: x [N, C, H, W] and numbers from [0, 1), for each layer of dropout [N, F, h, w]."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, x: Tensor, noise: list[Tensor]) -> Tensor:
+        left = iter(noise)
+
+        def dropout(x: Tensor, p: float, training: bool) -> Tensor:
+            return x * (next(left) >= p).to(x) / (1 - p)
+
+        with patch.object(torch.nn.functional, "dropout", dropout):
+            return self.generator(x)
+
+
+def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> list[Path]:
+    """The trained generator as ONNX. Other noise gives another answer to the same picture. See `WithNoise` and `save_onnx`."""
+    generator, settings = load_generator(weights)
+    x = torch.zeros(2, settings["channels"], settings["size"], settings["size"])
+    noisy = [any(isinstance(layer, Noise) for layer in block) for block in generator.up]
+    noise = [torch.zeros(2, block[1].out_channels, 2 << i, 2 << i) for i, block in enumerate(generator.up) if noisy[i]]
+    return save_onnx(folder / "generator.onnx", WithNoise(generator), {"x": x, "noise": noise}, "pictures", settings)
 
 
 @torch.no_grad()
@@ -148,6 +178,9 @@ def main(config: Config) -> None:
         print(f"{n} test pairs{sample} of {name}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
         written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))
+
+    if config.onnx:
+        written += write_onnx(config.out, config.weights)
 
     print("\n".join(f"wrote {relative(path)}" for path in written))
 
