@@ -26,6 +26,7 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+import model
 from common import images, relative, require
 from common.checkpoint import write_atomically
 from common.command_line import Flags, command_line
@@ -118,7 +119,10 @@ class SynthesisAlone(torch.nn.Module):
 
     def forward(self, styles: Tensor, noise: list[Tensor]) -> Tensor:
         left = iter(noise)
-        with patch.object(torch, "randn", lambda *size, **options: next(left)):
+        drawn = patch.object(torch, "randn", lambda *size, **options: next(left))
+        # An ordinary len() of a tensor would fix N in the file.
+        counted = patch.object(model, "len", lambda x: x.shape[0] if isinstance(x, Tensor) else len(x), create=True)
+        with drawn, counted:
             return self.generator.synthesis(styles, self.resolution, self.alpha)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,12 @@ def save_onnx(
         alone = isinstance(examples, Tensor)
         names += [name] if alone else [f"{name}_{i}" for i in range(len(examples))]
         free.append(({0: number} if examples.dim() else {}) if alone else [{0: number} for _ in examples])
-    program = torch.onnx.export(
-        network, tuple(inputs.values()), input_names=names, output_names=[output], dynamic_shapes=tuple(free),
-        dynamo=True, verbose=False,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch to its own authors
+        program = torch.onnx.export(
+            network, tuple(inputs.values()), input_names=names, output_names=[output], dynamic_shapes=tuple(free),
+            dynamo=True, verbose=False,
+        )  # fmt: skip
     assert program is not None
     model = program.model_proto
     onnx.helper.set_model_props(model, {"settings": json.dumps(settings)})

@@ -62,6 +62,19 @@ export function choice(place, name, words, changed) {
   return { get value() { return input.value; } };
 }
 
+/** A colour, of a palette or any other. @param {Element} place @param {string} name @param {Words & {palette: string[]}} words @param {() => void} changed */
+export function colour(place, name, words, changed) {
+  const list = element("datalist", { id: `${name}-palette` }, ...words.palette.map((value) => element("option", { value })));
+  const input = element("input", { type: "color", value: state.get(name, words.palette[0]), list: list.id });
+  input.addEventListener("input", () => {
+    state.set(name, input.value);
+    changed();
+  });
+  control(place, words, input);
+  place.append(list);
+  return { get value() { return input.value; } };
+}
+
 /** A whole number with a button that takes the next one. @param {Element} place @param {string} name @param {Words & {value: number}} words @param {() => void} changed */
 export function seed(place, name, words, changed) {
   const input = element("input", { type: "number", min: "0", max: "999999", step: "1", value: `${state.number(name, words.value)}` });

@@ -21,7 +21,7 @@ author = CITATION["authors"][0]["name"]
 html_title = "The GAN course"
 root_doc = "README"
 include_patterns = [
-    "README.md", "CONTRIBUTING.md", "common/**/README.md", "docs/*.md", "site/README.md", "playground/README.md",
+    "README.md", "CONTRIBUTING.md", "common/README.md", "common/**/README.md", "docs/*.md", "site/README.md", "playground/README.md",
     "[0-9][0-9]_*/*.md", "[0-9][0-9]_*/*.ipynb",
 ]  # fmt: skip
 exclude_patterns = ["**/node_modules", "runs", "data", ".venv", "**/.*"]
@@ -35,6 +35,7 @@ suppress_warnings = ["mystnb.unknown_mime_type"]  # a widget's state; its text i
 
 html_theme = "furo"
 html_static_path = ["static"]
+html_favicon = "../playground/icon.svg"
 html_css_files = ["vendor/katex/katex.min.css", "page.css"]
 html_js_files = [("page.js", {"type": "module"})]
 html_math_renderer = "katex"
@@ -74,26 +75,28 @@ def contents(app: Sphinx, docname: str, source: list[str]) -> None:
     """Add what a page leads to: a file on its own has no place in a site."""
     folder = Path(docname).parent
     if docname == root_doc:
-        pages = [f"{chapter}/README" for chapter in CHAPTERS]
-        pages += sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("docs/*.md"))
-        pages += ["CONTRIBUTING", "common/README", "common/data/starter/README", "common/scores/features/README"]
-        pages += ["site/README", "playground/README"]
-        title, _, rest = source[0].partition("\n")
         play = '<p class="play"><a href="playground/index.html">Play with the generators</a></p>'
+        title, _, rest = source[0].partition("\n")
         source[0] = f"{title}\n\n```{{raw}} html\n{play}\n```\n{rest}"
+        papers = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("docs/*.md"))
+        rest = ["CONTRIBUTING", "common/README", "common/data/starter/README", "common/scores/features/README"]
+        trees = {
+            "Chapters": [f"{chapter}/README" for chapter in CHAPTERS],
+            "Beside the chapters": [*papers, *rest, "site/README", "playground/README"],
+        }
     elif folder.name in CHAPTERS and Path(docname).name == "README":
         pages = sorted(path.stem for path in (ROOT / folder).glob("*.ipynb"))
         pages.sort(key=lambda name: name in ("exercises", "solutions"))  # the chapter's notebook first
-        if REPOSITORY and "github.com" in REPOSITORY:
-            path = urlparse(REPOSITORY).path
-            links = [
-                f"[{p}](https://colab.research.google.com/github{path}/blob/main/{folder}/{p}.ipynb)" for p in pages
-            ]
-            source[0] = source[0].replace("\n\n", "\n\nOpen in Colab: " + ", ".join(links) + "\n\n", 1)
+        if "github.com" in REPOSITORY:
+            colab = f"https://colab.research.google.com/github{urlparse(REPOSITORY).path}/blob/main/{folder}"
+            links = ", ".join(f"[{page}]({colab}/{page}.ipynb)" for page in pages)
+            source[0] = source[0].replace("\n\n", f"\n\nOpen in Colab: {links}\n\n", 1)
+        names = {"exercises": "Exercises", "solutions": "Solutions"}
+        trees = {"": [f"{names.get(page, 'Notebook')} <{page}>" for page in pages]}
     else:
         return
-    pages = [page for page in pages if any((ROOT / folder / f"{page}{kind}").exists() for kind in (".md", ".ipynb"))]
-    source[0] += "\n\n```{toctree}\n:hidden:\n" + "\n".join(pages) + "\n```\n"
+    for caption, pages in trees.items():
+        source[0] += f"\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
 
 
 TITLE = re.compile(r"""(?:title|suptitle|set_title|show_grid)\s*[=(][^"'\n]*f?["']([^"'\n]{8,})["']""")

@@ -1,5 +1,5 @@
 /** Chapter 05: a canvas to draw on, and the translator that follows the pen. */
-import { button, canvas, choice, element, seed, slider } from "../controls.js";
+import { button, canvas, colour, element, seed, slider } from "../controls.js";
 import { load } from "../network.js";
 import { context, download, fit, picture, read, show } from "../pictures.js";
 import { uniform } from "../random.js";
@@ -31,8 +31,8 @@ export function open(place, chapter, about) {
 
   const bar = element("div", { class: "buttons" });
   panel.append(bar);
-  const ink = choice(panel, "ink", { label: "Ink", options: palette.slice(1), value: palette[1],
-    hint: "The commonest colours of the training pictures, darkest first.", link: `${chapter}/README.html#results` }, () => mark());
+  const ink = colour(panel, "ink", { label: "Ink", palette: palette.slice(1), link: `${chapter}/README.html#results`,
+    hint: "The colours that are offered are the commonest of the test pictures. Another one is news to the network." }, () => mark());
   const width = slider(panel, "width", { label: "Pen width", from: 1, to: 12, step: 0.5, value: palette.length > 3 ? 8 : 1,
     hint: `In pixels of the picture, which is ${size} pixels wide.`, link }, () => {});
   const noise = seed(panel, "noise-seed", { label: "Seed of the dropout", value: 1, link: `${chapter}/README.html#the-mathematics`,
@@ -64,7 +64,12 @@ export function open(place, chapter, about) {
     follow();
   });
   button(bar, { label: "Download", hint: "Save the answer" }, () => download(answer, chapter));
-  examples.forEach((address, i) => button(bar, { label: `Example ${i + 1}`, hint: "Start from a test picture" }, () => example(address)));
+  const shelf = element("div", { class: "buttons" });
+  panel.prepend(shelf);
+  examples.forEach((address, i) => {
+    const start = button(shelf, { label: "", hint: "Start from a test picture" }, () => example(address));
+    start.append(element("img", { src: `models/${address}`, alt: `Example ${i + 1}`, width: "48", height: "48" }));
+  });
 
   function undo() {
     const before = past.pop();
