@@ -35,9 +35,12 @@ def save_onnx(
     names: list[str] = []
     free: list[Any] = []
     for name, examples in inputs.items():
-        alone = isinstance(examples, Tensor)
-        names += [name] if alone else [f"{name}_{i}" for i in range(len(examples))]
-        free.append(({0: number} if examples.dim() else {}) if alone else [{0: number} for _ in examples])
+        if isinstance(examples, Tensor):
+            names.append(name)
+            free.append({0: number} if examples.dim() else {})
+        else:
+            names += [f"{name}_{i}" for i in range(len(examples))]
+            free.append([{0: number}] * len(examples))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch to its own authors
         program = torch.onnx.export(

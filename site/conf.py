@@ -79,7 +79,7 @@ def contents(app: Sphinx, docname: str, source: list[str]) -> None:
         title, _, rest = source[0].partition("\n")
         source[0] = f"{title}\n\n```{{raw}} html\n{play}\n```\n{rest}"
         papers = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("docs/*.md"))
-        rest = ["CONTRIBUTING", "common/README", "common/data/starter/README", "common/scores/features/README"]
+        rest = ["CONTRIBUTING", "common/README", "common/data/starter/README"]
         trees = {
             "Chapters": [f"{chapter}/README" for chapter in CHAPTERS],
             "Beside the chapters": [*papers, *rest, "site/README", "playground/README"],
@@ -96,7 +96,8 @@ def contents(app: Sphinx, docname: str, source: list[str]) -> None:
     else:
         return
     for caption, pages in trees.items():
-        source[0] += f"\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(pages) + "\n```\n"
+        named = f":caption: {caption}\n" if caption else ""
+        source[0] += f"\n\n```{{toctree}}\n:hidden:\n{named}\n" + "\n".join(pages) + "\n```\n"
 
 
 TITLE = re.compile(r"""(?:title|suptitle|set_title|show_grid)\s*[=(][^"'\n]*f?["']([^"'\n]{8,})["']""")

@@ -70,17 +70,17 @@ async function slide(play, name, value) {
 }
 
 const play = await watched({ viewport: { width: 1280, height: 900 } });
-const sliders = { "01": "Direction 1", "02": "Direction 1", "03": "Direction 1", "04": "Way to the next class", "06": "Contrast of the marks", "07": "Alpha", "08": "coarse styles from another face" };
+const sliders = { "01": "Direction 1", "02": "Direction 1", "03": "Direction 1", "04": "Way to the next class", "06": "Noise on the translation", "07": "Alpha", "08": "coarse styles from another face" };
 for (const [room, label] of Object.entries(sliders)) {
   const start = performance.now();
   await play.goto("about:blank");
   await play.goto(`${address}/playground/index.html#room=${room}`);
   await settled(play);
   const opened = performance.now() - start;
-  const which = room === "06" ? 3 : 0;
+  const which = room === "06" ? 2 : 0; // the way back
   const first = await look(play, which);
   const taps = [];
-  for (const value of ["0.4", "0.9", "0.2", "0.7"]) taps.push((await slide(play, label, room === "06" ? `${40 * value}` : room.match(/0[123]/) ? `${6 * value}` : value))[0]);
+  for (const value of ["0.4", "0.9", "0.2", "0.7"]) taps.push((await slide(play, label, room === "06" ? `${0.3 * value}` : room.match(/0[123]/) ? `${6 * value}` : value))[0]);
   found.changed[room] = [first, await look(play, which)];
   found.times[room] = { opened: Math.round(opened), tap: Math.round(taps.sort((a, b) => a - b)[2]) };
   const walk = play.getByRole("button", { name: "Walk" });

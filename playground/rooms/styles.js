@@ -30,6 +30,8 @@ export function open(place, chapter, about) {
     link: `${CHAPTER}/README.html#the-mathematics`, hint: "How strong the noise of each layer is. 1 is as in training, 0 is none." }, follow);
   const grain = seed(panel, "noise-seed", { label: "Seed of the noise", value: 0, hint: "Other noise, same face." }, follow);
 
+  let shown = "";
+
   async function draw() {
     const mapping = await load(about.networks.mapping);
     const synthesis = await load(about.networks.synthesis);
@@ -50,20 +52,21 @@ export function open(place, chapter, about) {
         }
       }
     }
-    const wanted = others.some((other) => other.share.value > 0) ? 4 : 1; // sources are shown when they are used
-    /** @type {Record<string, Float32Array>} */
-    const feeds = { styles: styles.slice(0, wanted * layers * width) };
     const next = uniform(grain.value);
-    for (const name of synthesis.noise) {
-      const one = normal(synthesis.size(name), next).map((value) => value * strength.value);
-      feeds[name] = new Float32Array(wanted * one.length);
-      for (let face = 0; face < wanted; face++) feeds[name].set(one, face * one.length);
-    }
-    const result = await synthesis.run(wanted, feeds);
+    const noise = Object.fromEntries(synthesis.noise.map((name) =>
+      [name, normal(synthesis.size(name), next).map((value) => value * strength.value)]));
+    const each = layers * width;
+    /** @param {number} face */
+    const drawn = (face) => synthesis.run(1, { styles: styles.slice(face * each, (face + 1) * each), ...noise });
+    const result = await drawn(0);
     if (!place.isConnected) return;
     show(picture, result);
-    sources.hidden = wanted === 1;
-    if (wanted === 4) small.forEach((canvas, i) => show(canvas, result, i + 1));
+
+    sources.hidden = others.every((other) => other.share.value === 0); // sources are shown when they are used
+    const now = JSON.stringify([...others.map((other) => other.seed.value), psi.value, strength.value, grain.value]);
+    if (sources.hidden || now === shown) return;
+    shown = now; // and drawn when they change: a slider moves the one face
+    for (const [i, canvas] of small.entries()) show(canvas, await drawn(i + 1));
   }
   return follow();
 }

@@ -9,7 +9,7 @@ import { following } from "./room.js";
 export function open(place, chapter, about) {
   const size = Number(about.settings.size);
   const examples = about.examples ?? [];
-  const row = element("div", { class: "row" });
+  const row = element("div", { class: "row two" });
   place.append(row);
   const given = canvas(row, "The picture");
   [given.width, given.height] = [size, size];
@@ -25,7 +25,7 @@ export function open(place, chapter, about) {
   const which = choice(panel, "example", { label: "Test picture", options: examples.map((_, i) => `${i + 1}`), value: "1",
     link: `${chapter}/README.html#results`, hint: "Pictures that neither translator has seen." }, () => start());
   const stretch = slider(panel, "contrast", { label: "Contrast of the marks", from: 1, to: 40, step: 1, value: 12,
-    link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger. This grain is what the way back reads." }, follow);
+    link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger. This grain is what the way back reads." }, stretched);
   const noise = slider(panel, "noise", { label: "Noise on the translation", from: 0, to: 0.3, step: 0.01, value: 0,
     link: `${chapter}/README.html#what-goes-wrong`, hint: "A little noise drowns the hidden marks, and the way back gets lost." }, follow);
   const bar = element("div", { class: "buttons" });
@@ -38,6 +38,9 @@ export function open(place, chapter, about) {
     follow();
   });
   button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
+
+  /** @type {import("../network.js").Result | null} */
+  let grained = null;
 
   async function start() {
     const side = direction.value === "AtoB" ? "a" : "b";
@@ -55,7 +58,12 @@ export function open(place, chapter, about) {
     if (!place.isConnected) return;
     show(there, { ...translated, data: noisy });
     show(back, returned);
-    show(marks, { ...translated, data: hidden(translated.data, size).map((value) => value * stretch.value) });
+    grained = { ...translated, data: hidden(translated.data, size) };
+    stretched();
+  }
+
+  function stretched() {
+    if (grained) show(marks, { ...grained, data: grained.data.map((value) => value * stretch.value) });
   }
   context(given);
   return start();
