@@ -98,7 +98,7 @@ def faults(out: Path) -> list[str]:
         name = path.relative_to(out)
         found += [f"{name}: {picture} has no alternative text" for picture in page.silent]
         weight = path.stat().st_size
-        for address in page.links:
+        for address in dict.fromkeys(page.links):
             parts = urlparse(address)
             if parts.scheme or parts.netloc:
                 continue

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -137,6 +138,28 @@ def test_javascript_is_clean(command: list[str]) -> None:
         ["node", f"node_modules/.bin/{command[0]}", *command[1:]], cwd=PLAYGROUND, text=True, capture_output=True, check=False
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_checks_of_the_site_find_what_is_wrong(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("site_build", ROOT / "site" / "build.py")
+    assert spec and spec.loader
+    build = sys.modules["site_build"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    (tmp_path / "big.png").write_bytes(bytes(2_000_000))
+    good = (
+        '<h1 id="here">a</h1><img src="big.png" alt="b" loading="lazy"><a href="#here">c</a><a href="https://x.y">d</a>'
+    )
+    page = tmp_path / "a.html"
+    page.write_text(good)
+    assert not build.faults(tmp_path)
+    for wrong, complaint in {
+        '<a href="b.html">e</a>': "leads nowhere",
+        '<a href="a.html#there">e</a>': "has no such anchor",
+        '<img src="big.png" loading="lazy">': "has no alternative text",
+        '<img src="big.png" alt="e">': "2.0 MB before anybody scrolls",
+    }.items():
+        page.write_text(good + wrong)
+        assert [complaint in fault for fault in build.faults(tmp_path)] == [True], wrong
 
 
 # ------------------------------------------------------------------------------------------------ in the browser
