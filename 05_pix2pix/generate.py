@@ -124,7 +124,12 @@ def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> li
     generator, settings = load_generator(weights)
     x = torch.zeros(2, settings["channels"], settings["size"], settings["size"])
     noise: list[Tensor] = []
-    with patch.object(torch.nn.functional, "dropout", lambda x, p, training: noise.append(torch.zeros_like(x)) or x):
+
+    def watched(x: Tensor, p: float, training: bool) -> Tensor:
+        noise.append(torch.zeros_like(x))
+        return x
+
+    with patch.object(torch.nn.functional, "dropout", watched):
         generator(x)  # to see where the noise enters
     return save_onnx(folder / "generator.onnx", WithNoise(generator), {"x": x, "noise": noise}, "pictures", settings)
 

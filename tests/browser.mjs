@@ -80,9 +80,9 @@ for (const [room, label] of Object.entries(sliders)) {
   const which = room === "06" ? 2 : 0; // the way back
   const first = await look(play, which);
   const taps = [];
-  for (const value of ["0.4", "0.9", "0.2", "0.7"]) taps.push((await slide(play, label, room === "06" ? `${0.3 * value}` : room.match(/0[123]/) ? `${6 * value}` : value))[0]);
+  for (const value of ["0.4", "0.9", "0.2", "0.8", "0.3", "0.6", "0.7"]) taps.push((await slide(play, label, room === "06" ? `${0.3 * value}` : room.match(/0[123]/) ? `${6 * value}` : value))[0]);
   found.changed[room] = [first, await look(play, which)];
-  found.times[room] = { opened: Math.round(opened), tap: Math.round(taps.sort((a, b) => a - b)[2]) };
+  found.times[room] = { opened: Math.round(opened), tap: Math.round(taps.sort((a, b) => a - b)[3]) };
   const walk = play.getByRole("button", { name: "Walk" });
   if (await walk.count()) {
     await walk.click();
