@@ -67,7 +67,7 @@ def directions(path: Path, inputs: dict[str, list[int | None]], seed: int) -> li
 
 
 def examples(settings: dict[str, Any], folder: Path, root: Path) -> dict[str, Any]:
-    """Some test pairs as files, and the commonest colours of the pictures that go in, the commonest first."""
+    """Some test pairs as files, and the colours to draw with: the commonest of the pictures that go in, or paper and ink."""
     pairs = load_pairs(settings["data"], int(settings["size"]), "test")
     shown, files = torch.linspace(0, len(pairs) - 1, EXAMPLES).long(), []
     for i, number in enumerate(shown.tolist()):
@@ -79,10 +79,12 @@ def examples(settings: dict[str, Any], folder: Path, root: Path) -> dict[str, An
         files.append(pair)
     given = pairs.a if settings.get("direction", "AtoB") == "AtoB" else pairs.b
     pixels = given[shown].permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
-    grey = np.ptp(pixels, axis=1).max() < 8  # ink on paper
-    centres, members = kmeans2(pixels, 2 if grey else 6, minit="++", rng=0)
-    order = np.argsort(-np.bincount(members, minlength=len(centres)))
-    palette = ["#" + "".join(f"{round(value):02x}" for value in centres[i]) for i in order]
+    if np.ptp(pixels, axis=1).max() < 8:  # ink on paper
+        colours = np.stack([pixels.max(0), pixels.min(0)])
+    else:
+        centres, members = kmeans2(pixels, 6, minit="++", rng=0)
+        colours = centres[np.argsort(-np.bincount(members, minlength=len(centres)))]
+    palette = ["#" + "".join(f"{round(value):02x}" for value in colour) for colour in colours]
     return {"examples": files, "palette": palette}
 
 

@@ -22,7 +22,7 @@ export function open(place, chapter, about) {
   paper.tabIndex = 0;
   [paper.width, paper.height] = [SIDE, SIDE];
   const answer = canvas(row, "The answer");
-  const more = element("div", { class: "row" });
+  const more = element("div", { class: "row three" });
   place.append(more);
   const others = Array.from({ length: ANSWERS - 1 }, (_, i) => canvas(more, `Another answer (${i + 2})`, "small"));
   const follow = following(place, draw);

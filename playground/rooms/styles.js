@@ -12,7 +12,7 @@ const GROUPS = { coarse: [0, 4, "pose and shape of the head"], middle: [4, 8, "h
 /** @param {Element} place @param {string} chapter @param {import("./room.js").Chapter} about */
 export function open(place, chapter, about) {
   const picture = canvas(place, "The face with mixed styles");
-  const sources = element("div", { class: "row" });
+  const sources = element("div", { class: "row three" });
   place.append(sources);
   const small = Object.keys(GROUPS).map((name) => canvas(sources, `source of the ${name} styles`, "small"));
   const follow = following(place, draw);
