@@ -38,6 +38,7 @@ class Config(Flags):
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, or 5,000 to score
+    separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     neighbours: bool = False  # also write 16 samples above their nearest training pictures
     score: bool = False  # also score, beside the floor and blurred real pictures
@@ -94,22 +95,23 @@ def main(config: Config) -> None:
     rng = torch.Generator().manual_seed(config.seed)
     z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
     fake = torch.cat([generator(part) for part in z.split(100)])[:num]
-    written = [images.save_picture(images.grid(fake[:64], scale=2), config.out / "grid.png")]
+    shown = fake if config.separate or not scoring else fake[:64]
+    written = images.save_all(shown, config.file("grid.png"), scale=2, separate=config.separate)
 
     if config.interpolate:
         columns = [walk(generator, z[8 * column : 8 * column + 8]) for column in range(4)]  # four walks side by side
         frames = [images.grid(torch.stack(frame), columns=4, scale=3) for frame in zip(*columns, strict=True)]
-        written.append(images.save_gif(frames, config.out / "interpolation.gif"))
+        written.append(images.save_gif(frames, config.file("interpolation.gif")))
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
         both = beside_nearest(fake[:16], trained_on)
-        written.append(images.save_picture(images.grid(both, len(fake[:16]), scale=2), config.out / "neighbours.png"))
+        written.append(images.save_picture(images.grid(both, len(fake[:16]), scale=2), config.file("neighbours.png")))
 
     if scoring:
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
-        written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+        written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
 
     if config.onnx:
         written += write_onnx(config.out, config.weights)

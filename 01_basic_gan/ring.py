@@ -36,6 +36,7 @@ from common.images import save_gif
 from common.scores import modes_covered
 from train import discriminator_loss, draw_targets, generator_loss
 
+RUNS = Path(__file__).resolve().parents[1] / "runs" / "01_basic_gan"
 MODES = 8
 RADIUS = 2.0
 STD = 0.1
@@ -47,14 +48,14 @@ class Config(Flags):
     """Train a GAN on eight Gaussians in the plane."""
 
     steps: PositiveInt = 2000  # updates of the generator
-    batch_size: PositiveInt = 256  # points
-    lr_g: PositiveFloat = 1e-3  # of the generator
-    lr_d: PositiveFloat = 1e-3  # of the discriminator
+    batch_size: PositiveInt = 256  # points in a batch
+    lr_g: PositiveFloat = 1e-3  # learning rate of the generator
+    lr_d: PositiveFloat = 1e-3  # learning rate of the discriminator
     loss: Literal["non-saturating", "saturating"] = "non-saturating"  # section 3, or Eq. 1 to the letter
     unroll: NonNegativeInt = 0  # discriminator steps that the generator looks ahead (arXiv:1611.02163)
     unroll_lr: PositiveFloat = 0.2  # eta of those steps; ours: plain gradient descent, so larger than Adam's lr_d
-    width: PositiveInt = 64  # of the two hidden layers of both networks
-    out: Path = Path(__file__).resolve().parents[1] / "runs" / "01_basic_gan" / "ring.gif"  # the animation
+    width: PositiveInt = 64  # units in each of the two hidden layers of both networks
+    out: Path | None = None  # the animation; default: runs/01_basic_gan/ring_<loss>_<unroll>.gif
 
 
 def ring_centres() -> Tensor:
@@ -194,7 +195,8 @@ def main(config: Config) -> None:
     with torch.no_grad():
         covered, inside = modes_covered(generator(torch.randn(5000, LATENT_DIM)), ring_centres(), STD)
     print(f"{covered} of {MODES} modes covered, {inside:.1%} of the samples within 3 standard deviations of one")
-    print(f"wrote {relative(save_gif(frames, config.out, seconds_per_frame=0.12))}")
+    out = config.out or RUNS / f"ring_{config.loss}_{config.unroll}.gif"
+    print(f"wrote {relative(save_gif(frames, out, seconds_per_frame=0.12))}")
 
 
 if __name__ == "__main__":

@@ -67,20 +67,20 @@ class Config(Settings):
     label_flip: Share = 0.0  # share of targets that lie, drawn anew each step; ours: a handicap for a strong D
     # The networks
     latent_dim: PositiveInt = 100  # random numbers that a picture is made from; as in the authors' mnist.yaml
-    generator_hidden: tuple[PositiveInt, ...] = (256, 512, 1024)  # ours: widening layers, quick on a laptop
+    generator_hidden: tuple[PositiveInt, ...] = (256, 512, 1024)  # widths of its hidden layers; ours: quick on a laptop
     discriminator_hidden: tuple[PositiveInt, ...] = (512, 256)  # widths of its hidden layers; ours
-    batch_norm: bool = True  # ours: arXiv:1502.03167 in the generator's hidden layers
+    batch_norm: bool = True  # in the generator's hidden layers; ours: arXiv:1502.03167 is younger
     leaky_slope: Share = 0.0  # slope of the generator's activations below zero; 0 is the paper's ReLU
-    dropout: Share = 0.1  # in the discriminator's hidden layers; ours: the authors' mnist.yaml has 0.5
-    input_dropout: Share = 0.0  # of the discriminator's pixels; the authors' mnist.yaml has 0.2
+    dropout: Share = 0.1  # share of D's hidden units that are left out; ours: the authors' mnist.yaml has 0.5
+    input_dropout: Share = 0.0  # share of the pixels that D does not see; the authors' mnist.yaml has 0.2
     maxout_pieces: NonNegativeInt = 0  # linear maps in each of the discriminator's maxout units; 0: LeakyReLU instead
     # The optimisers
     optimizer: Literal["adam", "sgd"] = "adam"  # ours: Adam, half a year younger than the paper; the authors used SGD
     lr_g: PositiveFloat = 1e-3  # the generator's learning rate; ours: 2e-4, usual for convolutions, learns slower here
-    lr_d: PositiveFloat = 1e-3  # the discriminator's; ours: a discriminator that wins too early wants less
+    lr_d: PositiveFloat = 1e-3  # the discriminator's learning rate; ours: lower it if D wins too early
     momentum: Share = 0.0  # Adam's beta1 (ours: 0, as in arXiv:1710.10196), or SGD's momentum
     beta2: Share = 0.99  # Adam's memory of squared gradients; ours: as in arXiv:1710.10196
-    ema_decay: Share = 0.999  # ours: the samples come from an average of the generator over about 1,000 steps
+    ema_decay: Share = 0.999  # of the average that draws the samples; ours: over about 1,000 steps
 
     def __post_init__(self) -> None:
         require(self.batch_size >= 2 * self.processes, "--batch-size must be at least 2 a process, for BatchNorm")
@@ -109,7 +109,7 @@ def train(config: Config) -> Path:
     """Run Algorithm 1 (with one discriminator step a generator step); returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process draws or downloads, the others read
-        data = load(config.data, config.size, config.channels)
+        data = load(config.data, config.size, config.channels, **config.reading)
 
     # Two networks with an optimiser each, and the averaged generator that is sampled from
     shape = (data.channels, data.size, data.size)
@@ -161,9 +161,9 @@ def train(config: Config) -> Path:
             with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))
         if run.save_now:
-            run.save()
+            run.save(ema.module, build | {"data": config.data})
 
-    return run.finish(ema.module, build | {"data": config.data})
+    return run.finish()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ python 02_dcgan/generate.py --weights runs/02_dcgan/TIME/weights.safetensors
 import json
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -38,10 +39,12 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Pictures, walks, vector arithmetic and scores from a trained generator of chapter 02."""
 
+    MADE_BY: ClassVar[tuple[str, ...]] = ("ema", "strength")
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, 4,000 to look for an --attribute in, or 5,000 to score
     ema: bool = True  # draw with the averaged weights; --no-ema: with those of the last step
+    separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     attribute: str = ""  # also add this attribute (glasses, beard, hat, ...) to eight faces, by a vector in z
     strength: float = 3.0  # how far along that vector; z itself is about 10 long
@@ -145,31 +148,30 @@ def main(config: Config) -> None:
     rng = torch.Generator().manual_seed(config.seed)
     z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
     fake = torch.cat([generator(part) for part in z.split(50)])[:num]
-    written = [images.save_picture(images.grid(fake[:64]), config.out / "grid.png")]
+    shown = fake if config.separate or not scoring else fake[:64]
+    written = images.save_all(shown, config.file("grid.png"), separate=config.separate)
 
     if config.interpolate:
         columns = [walk(generator, z[6 * column : 6 * column + 6]) for column in range(4)]  # four walks side by side
         frames = [images.grid(torch.stack(frame), columns=4) for frame in zip(*columns, strict=True)]
-        written.append(images.save_gif(frames, config.out / "interpolation.gif", seconds_per_frame=0.09))
+        written.append(images.save_gif(frames, config.file("interpolation.gif"), seconds_per_frame=0.09))
 
     if config.attribute:
         pairs, before, after = add_attribute(
             generator, config.attribute, config.strength, config.seed, config.num or 4000
         )
         print(f"{config.attribute}: {before:.1%} of 1,000 faces before, {after:.1%} after")
-        written.append(
-            images.save_picture(images.grid(pairs), config.out / f"{config.attribute.replace(' ', '_')}.png")
-        )
+        written.append(images.save_picture(images.grid(pairs), config.file(f"{config.attribute}.png")))
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
         both = beside_nearest(fake[:16], trained_on)
-        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
+        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.file("neighbours.png")))
 
     if scoring:
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
-        written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+        written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
 
     if config.onnx:
         written += write_onnx(config.out, config.weights, config.ema)

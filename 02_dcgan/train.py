@@ -126,7 +126,7 @@ def train(config: Config) -> Path:
     fabric = make_fabric(config)
     folder_size = 64 if config.data not in NAMED else None
     with rank_zero_first(fabric):  # the first process draws or downloads, the others read
-        data = load(config.data, config.size or folder_size, config.channels)
+        data = load(config.data, config.size or folder_size, config.channels, **config.reading)
     if config.attention:
         base, doublings = stages(data.size)
         sides = [base * 2**i for i in range(1, doublings)]
@@ -199,11 +199,11 @@ def train(config: Config) -> Path:
             with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))
         if run.save_now:
-            run.save()
+            # Half precision for the raw weights, which are there to be compared with their average: a smaller file.
+            both = nn.ModuleDict({"averaged": ema.module, "raw": copy.deepcopy(generator.module).half()})
+            run.save(both, build | {"data": config.data})
 
-    # Half precision for the raw weights, which are there to be compared with their average: a smaller file.
-    both = nn.ModuleDict({"averaged": ema.module, "raw": copy.deepcopy(generator.module).half()})
-    return run.finish(both, build | {"data": config.data})
+    return run.finish()
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from train import clip_weights, critic_loss, generator_loss, gradient_penalty
 
 STD = 0.05
 LATENT_DIM = 8
+RUNS = Path(__file__).resolve().parents[1] / "runs" / "03_wgan_gp"
 
 
 @dataclass
@@ -47,17 +48,17 @@ class Config(Flags):
     modes: Literal[8, 25] = 25  # 8 on a ring, or 25 on a chessboard
     method: Literal["penalty", "clip", "gan"] = "penalty"  # WGAN-GP, WGAN, or the loss of chapter 01
     steps: PositiveInt = 800  # updates of the generator
-    batch_size: PositiveInt = 128  # points
+    batch_size: PositiveInt = 128  # points in a batch
     n_critic: PositiveInt = 5  # updates of the judge for each of the generator, whatever the method
-    lr: PositiveFloat = 6e-3  # of both networks at the start; ours: it falls to zero, so that the points come to rest
-    beta1: Share = 0.0  # of Adam; Algorithm 1 of arXiv:1704.00028
-    beta2: Share = 0.9  # of Adam; the same
+    lr: PositiveFloat = 6e-3  # learning rate of both networks; ours: it falls to zero, so that the points come to rest
+    beta1: Share = 0.0  # Adam's momentum; Algorithm 1 of arXiv:1704.00028
+    beta2: Share = 0.9  # Adam's memory of squared gradients; the same
     lambda_gp: NonNegativeFloat = 0.1  # weight of the penalty; the authors' gan_toy.py
     clip: PositiveFloat = 0.1  # bound of the critic's weights; ours: at the paper's 0.01 nothing is learned in a minute
-    width: PositiveInt = 128  # of the hidden layers of both networks
+    width: PositiveInt = 128  # units in each hidden layer of both networks
     depth: PositiveInt = 3  # hidden layers of both networks
     activation: Literal["tanh", "relu"] = "tanh"  # ours: smooth surfaces are learned in fewer steps
-    out: Path = Path(__file__).resolve().parents[1] / "runs" / "03_wgan_gp" / "gaussians.gif"  # the animation
+    out: Path | None = None  # the animation; default: runs/03_wgan_gp/gaussians_<method>_<modes>.gif
 
 
 def centres(modes: int) -> Tensor:
@@ -188,8 +189,9 @@ def main(config: Config) -> None:
     frames: list[Image.Image] = []
     generator, _ = train(config, lambda *now: frames.append(picture(config.modes, *now)))
     covered, inside = coverage(generator, config.modes)
+    out = config.out or RUNS / f"gaussians_{config.method}_{config.modes}.gif"
     print(f"{covered} of {config.modes} modes covered, {inside:.1%} of the points within 3 standard deviations of one")
-    print(f"wrote {relative(save_gif(frames, config.out, seconds_per_frame=0.15, colours=24))}")
+    print(f"wrote {relative(save_gif(frames, out, seconds_per_frame=0.15, colours=24))}")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def train(config: Config) -> Path:
     """Run Algorithm 1 of either paper; returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process draws or downloads, the others read
-        data = load(config.data, config.size, config.channels)
+        data = load(config.data, config.size, config.channels, **config.reading)
 
     # Networks, their optimisers, and the averaged generator that is sampled from
     shape = (data.channels, data.size, data.size)
@@ -202,9 +202,9 @@ def train(config: Config) -> Path:
             with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(fixed_z))
         if run.save_now:
-            run.save()
+            run.save(ema.module, build | {"data": config.data})
 
-    return run.finish(ema.module, build | {"data": config.data})
+    return run.finish()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ python 04_conditional_gan/generate.py --weights runs/04_conditional_gan/TIME/wei
 import json
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -27,7 +28,7 @@ from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
 from common.onnx import save_onnx
-from common.scores import beside_nearest, judge
+from common.scores import beside_nearest, has_classifier, judge
 from model import Generator
 from scores import class_report
 
@@ -39,11 +40,13 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Pictures, walks and scores from a trained generator of chapter 04."""
 
+    MADE_BY: ClassVar[tuple[str, ...]] = ("label", "truncation")
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     label: str | None = None  # the class to draw, by name or number; default: all of them, one a column
     truncation: float | None = None  # draw z again wherever a number is beyond this; default: keep z as it is
     num: PositiveInt | None = None  # pictures; default: 64 of one class, ten of each class, or 5,000 to score
+    separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF and a still that walk from class to class at fixed z
     neighbours: bool = False  # also write 16 samples above their nearest training pictures
     score: bool = False  # also score, beside the floor and blurred real pictures
@@ -53,7 +56,7 @@ class Config(Flags):
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
-def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, object]]:
+def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, Any]]:
     """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     build = {name: settings[name] for name in ("condition", "classes", "latent_dim", "width", "shape", "batch_norm")}
@@ -116,37 +119,38 @@ def main(config: Config) -> None:
     if config.label is None:
         num = 10 * classes if scoring or config.num is None else config.num
         z, labels = latents(-(-num // classes)).repeat_interleave(classes, 0), torch.arange(num) % classes
-        name, columns = "grid", classes
+        columns = classes
     else:
         num, label = config.num or 64, find_label(config.label, settings["names"])
         z, labels = latents(num), torch.full((num,), label)
-        name, columns = f"label_{label}", min(8, num)
+        columns = min(8, num)
+        config.label = settings["names"][label]  # the class's name, also where its number was given
     fake = draw(z[:num], labels)
-    written = [images.save_picture(images.grid(fake, columns, scale=2), config.out / f"{name}.png")]
+    written = images.save_all(fake, config.file("grid.png"), columns, 2, config.separate)
 
     if config.interpolate:
         pairs, z = [(label, (label + 1) % classes) for label in range(classes)], latents(8)
         frames = torch.cat([walk(generator, z[:4], *pair, steps=10)[:-1] for pair in pairs])  # [F, 4, C, H, W]
         gif = [images.grid(frame, 4, scale=3) for frame in frames]
-        written.append(images.save_gif(gif, config.out / "interpolation.gif"))
+        written.append(images.save_gif(gif, config.file("interpolation.gif")))
         still = torch.cat([walk(generator, z[i : i + 1], *pair, steps=12)[:, 0] for i, pair in enumerate(pairs[:8])])
-        written.append(images.save_picture(images.grid(still, 12, scale=2), config.out / "interpolation.png"))
+        written.append(images.save_picture(images.grid(still, 12, scale=2), config.file("interpolation.png")))
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
         samples = draw(latents(16), torch.arange(16) % classes if config.label is None else labels[:1].repeat(16))
         both = beside_nearest(samples, trained_on)
-        written.append(images.save_picture(images.grid(both, 16, scale=2), config.out / "neighbours.png"))
+        written.append(images.save_picture(images.grid(both, 16, scale=2), config.file("neighbours.png")))
 
     if scoring:
         labels = torch.arange(5000 if config.num is None else config.num) % classes
         pictures = draw(latents(len(labels)), labels).cpu()
         text, numbers = judge(pictures, trained_on, config.inception)
-        if not config.inception:
+        if not config.inception and has_classifier(trained_on):
             more, own = class_report(images.to_uint8(pictures), labels, trained_on)
             text, numbers = f"{text}\n{more}", numbers | own
         print(text)
-        written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+        written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
 
     if config.onnx:
         written += write_onnx(config.out, config.weights)

@@ -114,9 +114,12 @@ def draw_labels(run: Run, labels: Tensor, n: int) -> Tensor:
 
 def labelled(config: Config) -> Pictures:
     """Load the data of a run, and refuse what has no classes to ask for."""
-    data = load(config.data, config.size, config.channels)
+    data = load(config.data, config.size, config.channels, **config.reading)
     remedy = "put the pictures of each class into a subfolder of its own"
-    require(len(data.classes) > 0, f"--data: the pictures of {data.name} have no labels: {remedy}")
+    require(
+        len(data.classes) > 0,
+        f"--data: the pictures of {data.name} have no labels: {remedy}" + (f" ({data.note})" if data.note else ""),
+    )
     require(data.labels.ndim == 1, f"--data: the pictures of {data.name} have several labels each, not one class")
     require(len(data.classes) > 1, f"--data: {data.name} has only the class {data.classes[0]!r}: {remedy}, two or more")
     first, last = int(data.labels.min()), int(data.labels.max())
@@ -203,9 +206,9 @@ def train(config: Config) -> Path:
             with run.without_side_effects():
                 run.sample("fixed_z", ema.module.eval()(*fixed), columns)
         if run.save_now:
-            run.save()
+            run.save(ema.module, build | {"data": config.data, "names": data.classes})
 
-    return run.finish(ema.module, build | {"data": config.data, "names": data.classes})
+    return run.finish()
 
 
 if __name__ == "__main__":

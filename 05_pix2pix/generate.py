@@ -1,12 +1,13 @@
 """Use a trained translator: from the shipped weights, or from a run of your own.
 
-python 05_pix2pix/generate.py                             # test pairs: input, output and truth in three rows
-python 05_pix2pix/generate.py my_photo.png                # translate a picture of yours, of any size and format, or a folder
-python 05_pix2pix/generate.py my_photo.png --whole        # all of it at its own size, not only the middle square
-python 05_pix2pix/generate.py --interpolate               # a flight from north to south over a test region, as a GIF and a still
-python 05_pix2pix/generate.py --score                     # L1, PSNR, SSIM and detail on the test pairs
+python 05_pix2pix/generate.py                             # test drawings: drawing, answer and truth in three rows
+python 05_pix2pix/generate.py my_drawing.png              # colour a drawing of yours, of any size and format, or a folder of them
+python 05_pix2pix/generate.py my_photo.jpg --clean        # a photograph of a pencil drawing
+python 05_pix2pix/generate.py my_drawing.png --num 6      # six answers: how little the noise changes
+python 05_pix2pix/generate.py --interpolate               # drawings that appear line by line, and their colours, as a GIF
+python 05_pix2pix/generate.py --score                     # distances to the truth, detail, lattice and FCD on test pairs
 python 05_pix2pix/generate.py --onnx                      # and the generator as ONNX, for programs without PyTorch
-python 05_pix2pix/generate.py --weights runs/05_pix2pix/TIME/weights.safetensors
+python 05_pix2pix/generate.py --weights 05_pix2pix/satellite-to-map.safetensors   # or a run's weights.safetensors
 """
 
 import json
@@ -32,6 +33,8 @@ from common.data import load_pairs, open_picture, own_pictures
 from common.devices import one_device
 from common.images import to_float
 from common.onnx import save_onnx
+from common.scores.tables import MIN_PICTURES
+from drawing import prepare
 from model import Generator
 from scores import compare, references, table
 
@@ -46,9 +49,10 @@ class Config(Flags):
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # pictures of yours, or folders of them; default: test pairs
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
-    whole: bool = False  # translate your pictures whole, not only the middle square at the size of the training
-    num: PositiveInt | None = None  # test pairs; default: 8 to look at, all of them to score
-    interpolate: bool = False  # also write a flight over a test region (satellite-map only), as a GIF and a still
+    clean: bool = False  # your drawings are photographs: paper to white, lines to black, the drawing cut out
+    whole: bool = False  # translate your pictures whole (not drawings), not only the middle square
+    num: PositiveInt | None = None  # answers to each picture of yours (1), or test pairs: 8 to see, 5,000 to score
+    interpolate: bool = False  # also write a GIF: drawings that appear, or a flight over a test region of satellite-map
     score: bool = False  # also score, beside the mean training picture and the blurred truth
     data: str = ""  # the pairs to look at or score; default: those of the run
     onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
@@ -58,7 +62,7 @@ class Config(Flags):
 def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, Any]]:
     """The trained generator in eval mode (its noise stays on), and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
-    build = {name: settings[name] for name in ("size", "width", "channels", "norm", "dropout", "skips")}
+    build = {name: settings[name] for name in ("size", "width", "channels", "norm", "dropout", "skips", "upsampling")}
     generator = Generator(**build)
     load_state(generator, tensors, str(path))
     return generator.eval().requires_grad_(False), settings
@@ -69,21 +73,31 @@ def translate(generator: Generator, x: Tensor) -> Tensor:
     return torch.cat([generator(part) for part in x.split(64)])
 
 
-def read_own(path: Path, size: int, whole: bool) -> tuple[Tensor, str]:
+def read_own(path: Path, size: int, whole: bool, drawn: bool, clean: bool) -> tuple[Tensor, str]:
     """A picture of any size and format: uint8 [3, H, W] that the generator takes, and what was done to it. Raises `UserError`.
 
     The generator halves a picture log2(size) times, so both sides have to be multiples of `size`. That is the middle square at
-    the size of the training, or with `whole` the nearest multiples for the picture as it is.
+    the size of the training, or with `whole` the nearest multiples for the picture as it is. For a drawing see `prepare`.
     """
     picture = open_picture(path)
     width, height = picture.size
-    if whole:
+    if drawn:
+        picture, steps = prepare(picture, size, clean)
+        picture, done = picture.convert("RGB"), ", ".join([*steps, f"resized to {size}×{size}"])
+    elif whole:
         wide, high = (max(size, round(side / size) * size) for side in (width, height))
-        picture, done = picture.resize((wide, high), Image.Resampling.LANCZOS), f"resized to {wide}×{high}"
+        picture, done = picture.resize((wide, high), Image.Resampling.LANCZOS), f"translated at {wide}×{high}"
     else:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
         done = f"its middle {min(width, height)}×{min(width, height)} resized to {size}×{size}"
     return pil_to_tensor(picture), f"{path}: {width}×{height}, {done}"
+
+
+def appearing(generator: Generator, drawings: Tensor, frames: int) -> list[Tensor]:
+    """Drawings [N, C, S, S] that appear from above on white paper, and their answers at each moment: [2 N, C, S, S] each."""
+    row = torch.arange(drawings.shape[-1], device=drawings.device)[:, None]
+    shown = [drawings.where(row < end, 1.0) for end in torch.linspace(0, drawings.shape[-1], frames).long().tolist()]
+    return [torch.cat([part, translate(generator, part)]).cpu() for part in shown]
 
 
 def flight(generator: Generator, sides: tuple[int, int], size: int, column: int, frames: int) -> list[Tensor]:
@@ -140,48 +154,63 @@ def main(config: Config) -> None:
     generator, settings = load_generator(config.weights)
     generator.to(device)
     size, sides = int(settings["size"]), (0, 1) if settings["direction"] == "AtoB" else (1, 0)
+    colours = settings["data"] == "sketches" and sides == (0, 1)  # from drawings to faces
+    require(not config.clean or colours, "--clean is for drawings, and these weights translate other pictures")
+    require(not config.whole or not colours, "--whole is not for drawings: faces fill the pictures that this learned")
     torch.manual_seed(config.seed)
     written = []
 
     given = own_pictures(config.pictures)
     taken = {path.resolve() for path in given}  # what is read is not written over
     for path in given:
-        picture, done = read_own(path, size, config.whole)
+        picture, done = read_own(path, size, config.whole, colours, config.clean)
         print(done)
-        fake = translate(generator, to_float(picture[None]).to(device)).cpu()
-        name, again = f"{path.stem}_translated.png", 2
-        while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name in another folder
-            name, again = f"{path.stem}_translated_{again}.png", again + 1
-        taken.add((config.out / name).resolve())
-        written.append(
-            images.save_picture(Image.fromarray(images.to_uint8(fake)[0].permute(1, 2, 0).numpy()), config.out / name)
-        )
+        x = to_float(picture[None])
+        answers = translate(generator, x.expand(config.num or 1, -1, -1, -1).to(device)).cpu()
+        pairs = images.grid(torch.cat([x, answers]), len(answers) + 1, scale=max(1, 256 // size))
+        alone = Image.fromarray(images.to_uint8(answers)[0].permute(1, 2, 0).numpy())
+        alone = alone.resize(open_picture(path).size, Image.Resampling.LANCZOS) if config.whole else alone
+        for sheet, kind in ((alone, "translated"), (pairs, "beside")):
+            name, again = f"{path.stem}_{kind}.png", 2
+            while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere
+                name, again = f"{path.stem}_{kind}_{again}.png", again + 1
+            taken.add((config.out / name).resolve())
+            written.append(images.save_picture(sheet, config.out / name))
 
     name = config.data or str(settings["data"])
-    if not config.pictures or config.score:
-        test = load_pairs(name, size, "test")
-        x, y = (to_float((test.a, test.b)[side]) for side in sides)
+
+    def test_pairs(most: int | None) -> tuple[Tensor, Tensor]:
+        """Inputs and answers from all over the test pairs, at most 5,000."""
+        pairs = load_pairs(name, size, "test", most)
+        found = pairs[torch.linspace(0, len(pairs) - 1, min(5000, len(pairs))).long().tolist()]
+        return to_float(found[sides[0]]), to_float(found[sides[1]])
+
     if not config.pictures:
-        shown = torch.linspace(0, len(x) - 1, min(config.num or 8, len(x))).long()
-        rows = torch.cat([x[shown], translate(generator, x[shown].to(device)).cpu(), y[shown]])
-        written.append(images.save_picture(images.grid(rows, len(shown), scale=2), config.out / "grid.png"))
+        x, y = test_pairs(min(config.num or 8, 16))
+        rows = torch.cat([x, translate(generator, x.to(device)).cpu(), y])
+        written.append(images.save_picture(images.grid(rows, len(x), scale=2), config.out / "grid.png"))
 
     if config.interpolate:
-        require(name == "satellite-map", f"--interpolate flies over the world of satellite-map, not over {name}")
-        frames = flight(generator.cpu(), sides, size, column=4300, frames=26)  # in China, at 107° east: a test region
-        gif = [images.grid(frame, 3, scale=2) for frame in frames]
-        written.append(images.save_gif(gif, config.out / "flight.gif", seconds_per_frame=0.25))
-        still = torch.cat([torch.stack(list(row)) for row in zip(*frames[::3])])
-        written.append(images.save_picture(images.grid(still, len(frames[::3]), scale=2), config.out / "flight.png"))
+        known = name in ("sketches", "satellite-map")
+        require(known, f"--interpolate draws sketches, or flies over the world of satellite-map, not over {name}")
+        if name == "sketches":
+            frames = appearing(generator, test_pairs(4)[0].to(device), frames=17)
+        else:
+            frames = flight(generator.cpu(), sides, size, column=4300, frames=26)  # in China, 107° east: a test region
+        columns = 4 if name == "sketches" else 3
+        gif = [images.grid(frame, columns, scale=2) for frame in frames]
+        written.append(images.save_gif(gif, config.out / "interpolation.gif", seconds_per_frame=0.2))
+        still = images.grid(torch.cat([torch.stack(row) for row in zip(*frames[::4])]), len(frames[::4]), scale=2)
+        written.append(images.save_picture(still, config.out / "interpolation.png"))
 
     if config.score:
-        n = min(config.num or len(x), len(x))
-        some = torch.linspace(0, len(x) - 1, n).long()  # from all over the test regions
-        fake = translate(generator.to(device), x[some].to(device)).cpu()
-        train = load_pairs(name, size)
-        found = {"pix2pix": compare(fake, y[some])} | references(to_float((train.a, train.b)[sides[1]]), y[some])
-        sample = f" (a sample of {len(x)})" if n < len(x) else ""
-        print(f"{n} test pairs{sample} of {name}, {settings['direction']}, weights of step {settings['step']}")
+        x, y = test_pairs(config.num)
+        faces = colours and name == "sketches" and size == 64 and len(x) >= MIN_PICTURES
+        fake = translate(generator.to(device), x.to(device)).cpu()
+        some = load_pairs(name, size, most=1000)  # enough for the mean training picture
+        learned = to_float(some[list(range(len(some)))][sides[1]])
+        found = {"pix2pix": compare(fake, y, faces)} | references(learned, y, faces)
+        print(f"{len(x):,} test pairs of {name}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
         written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))
 

@@ -11,12 +11,15 @@ a field of 286×286; other sizes than 256 have as many steps down as they can be
 Shape letters: N pictures in a batch, C channels, H = W = size, F features.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common import require
 
+Upsampling = Literal["transposed", "resize"]
 PATCHES = {"16": 1, "34": 2, "70": 3, "142": 4, "286": 5}  # receptive field 9 * 2^n - 2: strided layers n
 
 
@@ -27,6 +30,39 @@ def depth(size: int) -> int:
         f"--size must be 32, 64, 128, 256 or 512 (the U-Net halves it down to one pixel), not {size}",
     )
     return size.bit_length() - 1
+
+
+def check_patch(patch: str, size: int) -> None:
+    """Refuse a patch that leaves no logit: two layers of kernel 4 and padding 1 follow the strided ones, and take a pixel each."""
+    least = 3 << PATCHES.get(patch, 0)
+    hint = "take a smaller one, or whole"
+    require(size >= least, f"--patch {patch} needs pictures of at least {least} pixels, not {size}; {hint}")
+
+
+class ResizeConv2d(nn.Conv2d):
+    """Double a map by nearest neighbour, then convolve with kernel 3: [N, in, H, W] -> [N, out, 2 H, 2 W].
+
+    No place is treated by weights of its own, so there is no raster (Odena, Dumoulin, Olah, "Deconvolution and Checkerboard
+    Artifacts"). Both steps together are a transposed convolution whose 4×4 kernel is the sum of the 3×3 one at four places:
+    on large maps that is up to five times as fast.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] < 8:  # where adding up the kernels would take longer
+            return super().forward(F.interpolate(x, scale_factor=2))
+        padded = F.pad(self.weight.transpose(0, 1).flip(2, 3), (1, 1, 1, 1))  # [in, out, 5, 5]
+        kernel = padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
+def doubled(in_channels: int, out_channels: int, kind: Upsampling, bias: bool = False) -> nn.Module:
+    """What doubles a map, [N, in, H, W] -> [N, out, 2 H, 2 W]: the paper's transposed convolution, or resize and convolve."""
+    if kind == "resize":
+        return ResizeConv2d(in_channels, out_channels, bias)
+    return nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, bias=bias)
 
 
 def norm_layer(norm: str, features: int) -> nn.Module:
@@ -59,11 +95,12 @@ class Generator(nn.Module):
         norm: "batch" or "instance"; see `norm_layer`.
         dropout: share of the values that the noise drops in the decoder's first three layers (2×2, 4×4 and 8×8 places).
         skips: False takes the skips away, for comparison: an encoder and a decoder with a bottleneck of one pixel.
+        upsampling: how the decoder doubles a map; see `doubled`.
     """
 
     def __init__(
         self, size: int = 64, width: int = 64, channels: int = 3, norm: str = "instance", dropout: float = 0.5,
-        skips: bool = True,
+        skips: bool = True, upsampling: Upsampling = "transposed",
     ) -> None:  # fmt: skip
         super().__init__()
         self.skips, steps = skips, depth(size)
@@ -79,10 +116,10 @@ class Generator(nn.Module):
             self.down.append(nn.Sequential(*block))
         for i, step in enumerate(range(steps - 1, 0, -1)):  # 1×1 -> 2×2 first
             in_features = features[step] * (2 if skips and i > 0 else 1)
-            block = [nn.ReLU(), nn.ConvTranspose2d(in_features, features[step - 1], 4, 2, 1, bias=False)]
+            block = [nn.ReLU(), doubled(in_features, features[step - 1], upsampling)]
             block.append(norm_layer(norm, features[step - 1]))
             self.up.append(nn.Sequential(*block, *([Noise(dropout)] if i < 3 else [])))
-        last = nn.ConvTranspose2d(features[0] * (2 if skips else 1), channels, 4, 2, 1)
+        last = doubled(features[0] * (2 if skips else 1), channels, upsampling, bias=True)
         self.to_picture = nn.Sequential(nn.ReLU(), last, nn.Tanh())
         self.apply(initialise)
 
@@ -119,6 +156,7 @@ class Discriminator(nn.Module):
         blind: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        check_patch(patch, size)
         self.blind = blind
         in_channels = channels * (1 if blind else 2)
         if patch == "1":
@@ -132,10 +170,6 @@ class Discriminator(nn.Module):
             plan = [(width * min(2**i, 8), 4, 2, 1) for i in range(strided)]
             plan.append((width * min(2**strided, 8), 4, 1, 1))  # stride 1: with 2 the field of "70" would be 94
             last = (4, 1, 1)
-            require(
-                size >> strided >= 3,  # two layers of kernel 4 and padding 1 follow: each takes a pixel away
-                f"--patch {patch} needs pictures of at least {3 << strided} pixels, not {size}; take a smaller one, or whole",
-            )
         layers: list[nn.Module] = []
         for i, (features, kernel, stride, padding) in enumerate(plan):
             layers.append(nn.Conv2d(in_channels, features, kernel, stride, padding, bias=i == 0))

@@ -136,7 +136,7 @@ def train(config: Config) -> Path:
     """Play two games, one for each direction, that the cycle ties together; returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
-        data_a, data_b = load_unpaired(config.data, config.size)
+        data_a, data_b = load_unpaired(config.data, config.size, **config.reading)
     size, layers = data_a.size, LAYERS[config.patch]
     check_size(size, layers)
 
@@ -221,10 +221,11 @@ def train(config: Config) -> Path:
                 rows = [fixed_a, fake_b, to_a.module(fake_b), fixed_b, fake_a, to_b.module(fake_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
         if run.save_now:
-            run.save()
+            both = copy.deepcopy(nn.ModuleDict({"to_b": to_b.module, "to_a": to_a.module}))
+            both.half()  # half the size on disk
+            run.save(both, build | {"data": config.data, "size": size})
 
-    both = copy.deepcopy(nn.ModuleDict({"to_b": to_b.module, "to_a": to_a.module})).half()  # half the size on disk
-    return run.finish(both, build | {"data": config.data, "size": size})
+    return run.finish()
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ python 07_progan/generate.py --weights runs/07_progan/TIME/weights.safetensors
 import json
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -40,10 +41,13 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Pictures, walks and scores from a trained generator of chapter 07."""
 
+    MADE_BY: ClassVar[tuple[str, ...]] = ("resolution",)
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, or 5,000 to score
     resolution: int | None = None  # pixels per side, for the smaller networks inside; default: where the training ended
+    seeds: tuple[NonNegativeInt, ...] = ()  # also write the pictures with these numbers, each of its own seed
+    separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     neighbours: bool = False  # also write 16 samples above their nearest training pictures
     changes: bool = False  # also count what a straight walk from face to face changes (needs the faces of 64 pixels)
@@ -183,22 +187,28 @@ def main(config: Config) -> None:
     z = torch.randn(max(num, 64), latent_dim, generator=torch.Generator().manual_seed(config.seed)).to(device)
     fake = draw(z)[:num]
     full = draw.generator.size
-    written = [images.save_picture(images.grid(F.interpolate(fake[:64], full)), config.out / "grid.png")]
+    shown = F.interpolate(fake if config.separate or not scoring else fake[:64], full)
+    written = images.save_all(shown, config.file("grid.png"), separate=config.separate)
+
+    for seed in config.seeds:  # one by one: a number is the same picture in any company
+        one = draw(torch.randn(1, latent_dim, generator=torch.Generator().manual_seed(seed)).to(device))
+        face = images.grid(F.interpolate(one, full), 1, scale=4)
+        written.append(images.save_picture(face, config.file(f"number_{seed}.png")))
 
     if config.interpolate:
         columns = [walk(draw, z[6 * column : 6 * column + 6]) for column in range(4)]  # four walks side by side
         frames = [images.grid(F.interpolate(torch.stack(f), full), columns=4) for f in zip(*columns, strict=True)]
-        written.append(images.save_gif(frames, config.out / "interpolation.gif", seconds_per_frame=0.09))
+        written.append(images.save_gif(frames, config.file("interpolation.gif"), seconds_per_frame=0.09))
 
     if config.changes:
         text, way = count_changes(draw, config.seed)
         print(text)
-        written.append(images.save_picture(images.grid(way, columns=11), config.out / "changes.png"))
+        written.append(images.save_picture(images.grid(way, columns=11), config.file("changes.png")))
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
         both = beside_nearest(fake[:16], trained_on)
-        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
+        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.file("neighbours.png")))
 
     if scoring:
         text, numbers = judge(fake, trained_on, config.inception)
@@ -209,7 +219,7 @@ def main(config: Config) -> None:
         except UserError as error:
             text = f"no sliced Wasserstein distance: {error}"
         print(text)
-        written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+        written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
 
     if config.onnx:
         written += write_onnx(config.out, config.weights)

@@ -188,7 +188,7 @@ def train(config: Config) -> Path:
     """Algorithm 1 of arXiv:1704.00028 on networks that grow; returns the folder of the run."""
     fabric = make_fabric(config, growing=True)
     with rank_zero_first(fabric):  # the first process draws or downloads, the others read
-        data = load(config.data, growth(config, 0).resolution, config.channels)
+        data = load(config.data, growth(config, 0).resolution, config.channels, **config.reading)
 
     most = max(int(at(config.batch_sizes, size)) for size in resolutions(config.size))
     require(most <= len(data), f"--batch-sizes: {most} is more than the {len(data):,} pictures of {data.name}")
@@ -229,7 +229,7 @@ def train(config: Config) -> Path:
         if stage != moment.stage:
             stage = moment.stage
             with rank_zero_first(fabric):
-                data = load(config.data, size, config.channels)  # drawn or decoded at this size
+                data = load(config.data, size, config.channels, **config.reading)  # drawn or decoded at this size
             seen = moment.step * config.n_critic  # batches of this size, when a run goes on in its middle
             real_batches = batches(data, moment.batch_size, config.seed + stage, fabric, start=seen)
             if moment.step == 0:  # the average begins anew, else a new block's untrained weights would linger in it
@@ -279,9 +279,9 @@ def train(config: Config) -> Path:
             with run.without_side_effects():
                 run.sample("fixed_z", F.interpolate(ema.module.eval()(fixed_z, size, alpha), config.size))
         if run.save_now:
-            run.save()
+            run.save(ema.module, build | {"data": config.data, "resolution": moment.resolution, "alpha": moment.alpha})
 
-    return run.finish(ema.module, build | {"data": config.data, "resolution": moment.resolution, "alpha": moment.alpha})
+    return run.finish()
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ python 08_stylegan/generate.py --weights runs/08_stylegan/TIME/weights.safetenso
 import json
 import sys
 from pathlib import Path
+from typing import ClassVar
 from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -44,6 +45,7 @@ from scores import path_length, swap_table, table_text
 class Config(Flags):
     """Pictures, style mixes, noise, walks, path lengths and scores from a trained generator of chapter 08."""
 
+    MADE_BY: ClassVar[tuple[str, ...]] = ("resolution", "psi", "mixed", "still")
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, 1,000 for --swap-table and --path-length, or 5,000 to score
@@ -54,6 +56,8 @@ class Config(Flags):
     truncation: bool = False  # also write a sheet of the same faces with several psi
     mix: bool = False  # also write sheets of faces that take the coarse, middle or fine styles of others
     noise: bool = False  # also write faces with noise in all, no and some layers, and what it changes
+    seeds: tuple[NonNegativeInt, ...] = ()  # also write the pictures with these numbers, each of its own seed
+    separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF of walks in z (above) and in w (below)
     swap_table: bool = False  # also print which attributes change when styles are swapped
     path_length: bool = False  # also print the perceptual path length in z and in w
@@ -151,18 +155,29 @@ def main(config: Config) -> None:
         cut = torch.randint(1, painter.layers, (len(styles),), device=styles.device)
         styles = mixed(styles, styles.flip(0), cut)
     fake = painter.draw(styles, () if config.still else None)[:num]
-    written = [images.save_picture(images.grid(fake[:64]), config.out / "grid.png")]
+    shown = fake if config.separate or not scoring else fake[:64]
+    written = images.save_all(shown, config.file("grid.png"), separate=config.separate)
+
+    for seed in config.seeds:  # one by one: a number is the same picture in any company
+        torch.manual_seed(seed)
+        face = painter.draw(
+            painter.styles(painter.w(painter.latents(1, seed), config.psi)), () if config.still else None
+        )
+        written.append(images.save_picture(images.grid(face, 1, scale=4), config.file(f"number_{seed}.png")))
 
     if config.truncation:
         z = painter.latents(8, config.seed)
         sheet = torch.cat([painter.draw(painter.styles(painter.w(z, psi))) for psi in PSIS])
         print("rows of truncation.png: psi " + ", ".join(map(str, PSIS)))
-        written.append(images.save_picture(images.grid(sheet, columns=8), config.out / "truncation.png"))
+        written.append(images.save_picture(images.grid(sheet, columns=8), config.file("truncation.png")))
 
     if config.mix:
-        for name in [name for name in GROUPS if painter.group(name)]:
+        for name in GROUPS:
+            if not painter.group(name):
+                print(f"no mix_{name}.png: at {painter.resolution}×{painter.resolution} there are no {name} layers")
+                continue
             sheet = mixing_sheet(painter, painter.group(name), config.seed)
-            written.append(images.save_picture(images.grid(sheet, columns=7), config.out / f"mix_{name}.png"))
+            written.append(images.save_picture(images.grid(sheet, columns=7), config.file(f"mix_{name}.png")))
 
     if config.noise:
         print("rows of noise.png: noise in all layers, none, coarse, middle, fine; last, where it acts")
@@ -172,11 +187,11 @@ def main(config: Config) -> None:
             moved = 127.5 * (painter.draw(styles[:64], (layer,)) - still).abs().mean().item()
             print(f"noise in layer {layer} alone ({side}×{side}) moves a value by {moved:.2f} of 255")
         sheet = noise_sheet(painter, styles[:8])
-        written.append(images.save_picture(images.grid(sheet, columns=8), config.out / "noise.png"))
+        written.append(images.save_picture(images.grid(sheet, columns=8), config.file("noise.png")))
 
     if config.interpolate:
         frames = [images.grid(frame, columns=4) for frame in walks(painter, config.seed)]
-        written.append(images.save_gif(frames, config.out / "interpolation.gif", seconds_per_frame=0.09))
+        written.append(images.save_gif(frames, config.file("interpolation.gif"), seconds_per_frame=0.09))
 
     if config.swap_table:
         print(table_text(swap_table(painter, config.num or 1000, config.seed)))
@@ -190,12 +205,12 @@ def main(config: Config) -> None:
 
     if config.neighbours:
         both = beside_nearest(fake[:16], trained_on)
-        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.out / "neighbours.png"))
+        written.append(images.save_picture(images.grid(both, len(fake[:16])), config.file("neighbours.png")))
 
     if scoring:
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
-        written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+        written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
 
     if config.onnx:
         written += write_onnx(config.out, config.weights, config.resolution)

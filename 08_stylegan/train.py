@@ -197,7 +197,7 @@ def train(config: Config) -> Path:
     config = replace(config, max_steps=total)
     fabric = make_fabric(config, growing=True)
     with rank_zero_first(fabric):  # the first process draws or downloads, the others read
-        data = load(config.data, stages[0].resolution, config.channels)
+        data = load(config.data, stages[0].resolution, config.channels, **config.reading)
 
     most = max(stage.batch_size for stage in stages)
     require(most <= len(data), f"--batch-sizes: {most} is more than the {len(data):,} pictures of {data.name}")
@@ -220,6 +220,9 @@ def train(config: Config) -> Path:
 
     networks = {"generator": generator, "discriminator": discriminator}
     run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
+    last = growth(total - 1, stages)[0].resolution if total else config.size
+    if fabric.is_global_zero and last < config.size:
+        print(f"growth         ends at {last}×{last}; for {config.size}×{config.size} raise --max-steps", flush=True)
     shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels
     fixed_z = torch.randn(shown, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     reached = None  # the stage whose pictures are being read
@@ -230,7 +233,7 @@ def train(config: Config) -> Path:
         resolution, done = stage.resolution, step - 1 - stage.first
         if stage != reached:
             with rank_zero_first(fabric):
-                data = load(config.data, resolution, config.channels)
+                data = load(config.data, resolution, config.channels, **config.reading)
             real_batches = batches(data, stage.batch_size, config.seed + stages.index(stage), fabric, start=done)
             reached = stage
             if done == 0:  # as in the authors' code. The average too: it looks back further the longer a stage lasts
@@ -281,11 +284,10 @@ def train(config: Config) -> Path:
                 pictures = ema.module.eval()(fixed_z, resolution, alpha)
                 run.sample("fixed_z", F.interpolate(pictures, size=config.size))
         if run.save_now:
-            run.save()
+            grown = {"start_size": config.start_size, "resolution": stage.resolution, "alpha": alpha}
+            run.save(ema.module, build | {"data": config.data} | grown)
 
-    stage, alpha = growth(max(run.step - 1, 0), stages)
-    grown = {"start_size": config.start_size, "resolution": stage.resolution, "alpha": alpha}
-    return run.finish(ema.module, build | {"data": config.data} | grown)
+    return run.finish()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +22,16 @@ def require(condition: bool, message: str) -> None:
     """Raise `UserError(message)` unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+@contextmanager
+def explained(what: str, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
+    """An error of a library in here, of these kinds, becomes a `UserError` of one line: what (the reason); remedy."""
+    try:
+        yield
+    except kinds as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{what} ({reason}); {remedy}") from error
 
 
 def relative(path: Path) -> str:
@@ -48,10 +60,8 @@ def load_chapter(chapter: str, name: str) -> ModuleType:
         loaded = {file: sys.modules.pop(file) for file in own & sys.modules.keys()}
         sys.modules.update(others)
     for file, module in loaded.items():
-        for thing in vars(module).values():
-            if (
-                getattr(thing, "__module__", None) == file
-            ):  # a class or function of this file, which now has another name
-                thing.__module__ = f"{chapter}.{file}"
         sys.modules[f"{chapter}.{file}"] = module
+        for thing in vars(module).values():
+            if getattr(thing, "__module__", None) == file:  # a class or function of this file
+                thing.__module__ = f"{chapter}.{file}"
     return loaded[name]

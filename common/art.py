@@ -10,7 +10,7 @@ Art: "Avataaars" by Pablo Stanley (free for personal and commercial use), "Open 
 
 import io
 import json
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,8 @@ def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndar
     parts, avataaars, pen = _style(name)[1], STYLES[name] == "avataaars", PEN if name == "sketches" else None
     avatar = Avatar(_art(name), {"seed": seed, **(OPTIONS if avataaars else POSE)}).to_json()
     drawn = avatar["options"]
-    pngs = [
-        resvg_py.svg_to_bytes(svg_string=avatar["svg"], width=n, height=n, skip_system_fonts=True, style_sheet=pen)
-        for n in sizes
-    ]
+    render = partial(resvg_py.svg_to_bytes, svg_string=avatar["svg"], skip_system_fonts=True, style_sheet=pen)
+    pngs = [render(width=size, height=size) for size in sizes]
     values = {part: drawn.get(part) or "" for part in parts}
     values = {part: value[0] if isinstance(value, list) else value for part, value in values.items()}
     groups = GROUPS.values() if avataaars else ()

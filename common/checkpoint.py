@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from common import UserError, require
+from common import UserError, explained, require
 
 
 def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
@@ -36,9 +36,8 @@ def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):  # the folder itself may be the problem, and is named below
             beside.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some space there or choose another folder with {remedy}"
-        ) from error
+        mend = f"free some space there or choose another folder with {remedy}"
+        raise UserError(f"cannot write {path}: {error.strerror or error}; {mend}") from error
     return path
 
 
@@ -71,38 +70,34 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> Path:
     return write_atomically(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, chapter: str) -> dict[str, Any]:
+def load_checkpoint(path: Path, chapter: str | None, flag: str = "--resume") -> dict[str, Any]:
     """Read a checkpoint of `chapter` (a run folder stands for its `last.ckpt`); code inside a file is never run."""
     if path.is_dir():
         path = path / "last.ckpt"
-    require(path.is_file(), f"--resume: there is no checkpoint {path}")
+    require(path.is_file(), f"{flag}: there is no checkpoint {path}")
     weights = path.suffix == ".safetensors"
-    require(not weights, f"--resume: {path} are weights for generate.py: give the run's folder, or its last.ckpt")
+    require(not weights, f"{flag}: {path} are weights for generate.py: give the run's folder, or its last.ckpt")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch reports a cut-off file, a foreign file and forbidden code in many ways
         whole = zipfile.is_zipfile(path)
         reason = "holds more than numbers and plain settings" if whole else "is cut off or is no checkpoint"
-        raise UserError(f"--resume: {path} {reason}, so it was not loaded; use another checkpoint") from error
+        raise UserError(f"{flag}: {path} {reason}, so it was not loaded; use another checkpoint") from error
     found = content.get("chapter") if isinstance(content, dict) else None
-    require(found == chapter, f"--resume: {path} belongs to {found or 'another program'}, not to {chapter}")
+    require(chapter in (None, found), f"{flag}: {path} belongs to {found or 'another program'}, not to {chapter}")
     return dict(content)
 
 
 def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
     """Fill `module` from `state`; networks of other sizes get one line that says so."""
-    try:
+    sizes = f"the networks in {source} have other sizes than these settings and data ask for"
+    with explained(sizes, "use those that they were trained with", RuntimeError, KeyError):
         module.load_state_dict(state)
-    except (RuntimeError, KeyError) as error:
-        raise UserError(
-            f"the networks in {source} have other sizes than these settings and data ask for; "
-            "use those that they were trained with"
-        ) from error
 
 
-def save_weights(path: Path, module: nn.Module, settings: Mapping[str, Any]) -> Path:
-    """Write the weights of `module` and, beside them, the `settings` needed to build it again (safetensors)."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+def save_weights(path: Path, state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Path:
+    """Write the weights of a network and, beside them, the `settings` needed to build it again (safetensors)."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     metadata = {"settings": json.dumps(dict(settings))}
     return write_atomically(path, safetensors.torch.save(tensors, metadata))
 
@@ -118,15 +113,40 @@ class StoredSettings(dict[str, Any]):
         raise UserError(f"{self.path} is of an older version of its chapter (it has no {name!r}): train again")
 
 
-def load_weights(path: Path, chapter: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings."""
-    require(path.is_file(), f"there are no weights {path}; train first, or leave --weights away for the shipped ones")
-    try:
-        with safe_open(path, framework="pt") as file:
-            settings = json.loads((file.metadata() or {}).get("settings", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is cut off or is no safetensors file; train again or use another file") from error
+def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings.
+
+    A run's folder stands for its weights; those of a run that was stopped are in its `last.ckpt`.
+    """
+    if path.is_dir():
+        path = path / ("weights.safetensors" if (path / "weights.safetensors").exists() else "last.ckpt")
+    if path.suffix == ".ckpt":
+        content = load_checkpoint(path, chapter, flag)
+        require("weights" in content, f"{flag}: {path} is of an older version of the course: train again")
+        return content["weights"], StoredSettings(content["settings"], path)
+    require(path.is_file(), f"there are no weights {path}; train first, or leave {flag} away")
+    broken, remedy = f"{path} is cut off or is no safetensors file", "train again or use another file"
+    with explained(broken, remedy, SafetensorError, OSError, ValueError), safe_open(path, framework="pt") as file:
+        settings = json.loads((file.metadata() or {}).get("settings", "{}"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     found = settings.get("chapter")
     require(chapter in (None, found), f"{path} belongs to {found or 'another program'}, not to {chapter}")
     return tensors, StoredSettings(settings, path)
+
+
+def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mapping[str, Any]]:
+    """The states of the networks called `names` in a run, and of their average "ema"; of weights, which hold that average alone.
+
+    In a file of weights each of several generators has its name in front, and a single one, the first of `names`, has none.
+    """
+    if path.is_dir() or path.suffix == ".ckpt":
+        content = load_checkpoint(path, chapter, "--start-from")
+        return {name: content[name] for name in (*names, "ema") if name in content}
+    stored, _ = load_weights(path, chapter, "--start-from")
+    tensors = {key.removeprefix("averaged."): tensor for key, tensor in stored.items() if not key.startswith("raw.")}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in names:
+        own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+        found |= {name: own} if own else {}
+    average = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    return (found or {names[0]: tensors}) | {"ema": average | {"n_averaged": torch.tensor(0)}}

@@ -10,15 +10,15 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 import tyro
 from lightning_fabric.utilities.rank_zero import rank_zero_only
-from pydantic import ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from common import UserError, require
+from common import UserError
 from common.checkpoint import load_checkpoint
 
 AnyConfig = TypeVar("AnyConfig")
@@ -36,6 +36,22 @@ class Flags:
     """What every program has. The comment beside a field is its help text; a value out of its range is a `UserError`."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # decides all random numbers
+
+    MADE_BY: ClassVar[tuple[str, ...]] = ()  # the flags of a `generate.py` that decide how its pictures look
+
+    def file(self, name: str) -> Path:
+        """The path in `out` of something new: behind its name what made it, unless that is the default.
+
+        Besides `MADE_BY` those are the weights and the seed. So nothing overwrites what it is to be compared with.
+        """
+        given, (stem, ending) = vars(self), name.rsplit(".", 1)
+        for flag in ("weights", *self.MADE_BY, "seed"):
+            value = given[flag]
+            if value != type(self).__dataclass_fields__[flag].default:  # type: ignore[attr-defined]
+                if isinstance(value, Path):  # of a run its name, else that of the file
+                    value = value.parent.name if value.stem in ("weights", "last") else value.stem
+                stem += f"_{flag}" + ("" if value is True else f"-{value}")
+        return Path(given["out"], f"{stem}.{ending}".replace("/", "-").replace(" ", "_"))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -57,14 +73,23 @@ class Settings(Flags):
     preset: Literal["laptop", "paper"] = "laptop"  # a set of defaults; any other flag still overrides it
     out: str = ""  # folder of the run; default: runs/<chapter>/<time>
     resume: str = ""  # a checkpoint or run folder: go on exactly where it stopped, with its settings
+    start_from: str = ""  # weights or a run: begin with its networks, at step 0, for other pictures, rates or lengths
     log_every: PositiveInt = 20  # steps between two points of the curves
     sample_every: PositiveInt = 100  # steps between two sample grids
     save_every: PositiveInt = 500  # steps between two checkpoints
+    keep_every: NonNegativeInt = 0  # steps between two files of weights that stay, to go back to; 0: only the last
+    skip_broken: bool = False  # train without the pictures that cannot be read, instead of naming them and stopping
+    white: tuple[PositiveInt, ...] = ()  # the number that is white in your pictures, e.g. 4095; 05, 06: for A and B
     accelerator: str = "auto"  # auto, cpu, gpu, mps, tpu
     devices: PositiveInt = 1  # processes on this machine, one for each GPU
     num_nodes: PositiveInt = 1  # machines
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16-mixed where it is native
     compile: bool = False  # hand the networks to torch.compile
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How pictures of your own are read: for `load` and its like."""
+        return {"skip_broken": self.skip_broken, "white": self.white}
 
     @property
     def processes(self) -> int:
@@ -142,8 +167,6 @@ def _config_of(path: Path, chapter: str, config: type[AnyConfig]) -> AnyConfig:
     saved = load_checkpoint(path, chapter)["config"]
     folder = path if path.is_dir() else path.parent
     known = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
-    missing = ", ".join(sorted(known - saved.keys()))
-    require(not missing, f"--resume: {path} is of an older version of this chapter (it has no {missing}): train anew")
     return config(**{key: value for key, value in saved.items() if key in known} | {"out": str(folder)})
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from common import UserError, require
+from common import explained, require
 
 
 def native_bf16(device: torch.device) -> bool:
@@ -34,16 +35,17 @@ def make_fabric(settings: Any, growing: bool = False) -> Fabric:
     processes, precision = settings.processes, settings.precision
     torchrun = torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
     if torchrun:
-        started = f"torchrun started {os.environ['WORLD_SIZE']} process(es)"
-        agree = int(os.environ["WORLD_SIZE"]) == processes
-        require(agree, f"{started}, and --devices × --num-nodes is {processes}: make them the same")
+        world = int(os.environ["WORLD_SIZE"])
+        said = f"torchrun started {world} process(es), and --devices × --num-nodes is {processes}: make them the same"
+        require(world == processes, said)
     if precision == "auto":
         precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.
     several = DDPStrategy(broadcast_buffers=False, find_unused_parameters=growing)
     strategy = several if processes > 1 or torchrun else "auto"  # one process of torchrun, too: one way
-    with _in_one_line("--accelerator, --devices, --num-nodes or --precision do not fit this machine"):
-        machine = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
+    machine = {"accelerator": settings.accelerator, "devices": settings.devices, "num_nodes": settings.num_nodes}
+    refused = "--accelerator, --devices, --num-nodes or --precision do not fit this machine"
+    with explained(refused, "leave them out", Exception):  # Fabric raises many kinds
         fabric = Fabric(strategy=strategy, precision=precision, **machine)
         fabric.launch()
     torch.manual_seed(settings.seed)
@@ -52,16 +54,14 @@ def make_fabric(settings: Any, growing: bool = False) -> Fabric:
 
 def one_device(accelerator: str) -> torch.device:
     """The device that `accelerator` ("auto", "cpu", "gpu", "mps") means here; `UserError` if there is none."""
-    with _in_one_line(f"--accelerator {accelerator} is not to be had on this machine"):
-        return Fabric(accelerator=accelerator, devices=1).device
-
-
-@contextlib.contextmanager
-def _in_one_line(trouble: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # Fabric uses many kinds
-        raise UserError(f"{trouble}: {str(error).split('. ')[0]}".replace("\n", " ")) from error
+    with explained(f"--accelerator {accelerator} is not to be had on this machine", "leave it out", Exception):
+        device = Fabric(accelerator=accelerator, devices=1).device
+    if accelerator == "auto" and device.type == "mps":
+        print(
+            "note: on Apple's GPU, where the course is not tested; --accelerator cpu takes the processor",
+            file=sys.stderr,
+        )
+    return device
 
 
 @contextlib.contextmanager
@@ -112,8 +112,3 @@ def exponential_moving_average(network: nn.Module, decay: float) -> AveragedMode
 def gradient_norm(network: nn.Module) -> Tensor:
     """The L2 norm of the gradients that the last backward pass left at all weights of a network, as one number."""
     return torch.nn.utils.get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
-
-
-def count_parameters(network: nn.Module) -> int:
-    """How many numbers a network learns."""
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

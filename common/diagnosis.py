@@ -22,7 +22,7 @@ from torchvision.transforms.v2 import functional as resizing
 
 from common import UserError, require
 from common.checkpoint import load_weights
-from common.scores import embed, yardstick
+from common.scores import embed, has_classifier, own_yardstick, yardstick
 from common.scores.tables import kernel_distance
 
 SHORT = 20  # points of a curve below which nothing is said
@@ -106,9 +106,7 @@ def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> st
         return ""
     before, now = mean(scores[-2 * quarter : -quarter]), mean(scores[-quarter:])
     if now < real:
-        return (
-            "A look at so few samples cannot tell them from real pictures any more: measure with generate.py --score."
-        )
+        return "A look at so few cannot tell them from real pictures any more: measure with generate.py --score."
     best = min(range(len(scores)), key=scores.__getitem__)
     if now > before * (1 + BETTER) and now > 1.5 * scores[best]:
         return f"The score was best at step {steps[best]:,} and got worse since: stop there, or lower the rates."
@@ -130,13 +128,18 @@ def sample_grids(folder: Path, size: int) -> tuple[list[int], list[Tensor]]:
 
 
 def look_at_samples(folder: Path) -> list[str]:
-    """What the sample grids say, for data that have a classifier; nothing for all others."""
+    """What the sample grids say beside real pictures; of translations (chapters 05 and 06), or without the real ones, nothing."""
     _, settings = load_weights(folder / "weights.safetensors", None)
+    if settings["chapter"][:2] in ("05", "06"):
+        return []
+    name, shape = str(settings["data"]), settings.get("shape")
+    channels = (shape or [settings[key] for key in ("picture_channels", "channels") if key in settings])[0]
+    size = shape[-1] if shape else settings["size"]
     try:
-        stick = yardstick(str(settings["data"]))
+        stick = yardstick(name) if has_classifier(name) else own_yardstick(name, size, channels)
     except UserError:
         return []
-    size, seen = settings["shape"][-1] if "shape" in settings else settings["size"], stick.network.size
+    seen = stick.network.size
     steps, grids = sample_grids(folder, size)
     if not grids:
         return []
@@ -145,7 +148,7 @@ def look_at_samples(folder: Path) -> list[str]:
 
     def kcd(pictures: Tensor) -> float:
         features, _ = embed(stick.network, resizing.resize(pictures, [seen, seen], antialias=True))
-        return max(0.0, kernel_distance(features, stick.sample, len(pictures))[0])
+        return max(0.0, kernel_distance(features, stick.sample, min(len(features), len(stick.sample)))[0])
 
     chance = max(kcd(part) for part in real.split(len(grids[0]))[:12])
     spreads, scores = [spread(tiles) for tiles in grids], [kcd(tiles) for tiles in grids]

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from common.checkpoint import write_atomically
@@ -31,6 +32,14 @@ def grid(pictures: Tensor, columns: int = 8, scale: int = 1) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
+def save_all(pictures: Tensor, path: Path, columns: int = 8, scale: int = 1, separate: bool = False) -> list[Path]:
+    """Write a grid of float [N, C, H, W] in [-1, 1], and with `separate` each picture in a file of its own in a folder beside it."""
+    written = [save_picture(grid(pictures, columns, scale), path)]
+    for number, picture in enumerate(to_uint8(pictures.cpu()) if separate else ()):
+        save_picture(to_pil_image(picture), path.with_suffix("") / f"{number:05d}.png")
+    return [*written, path.with_suffix("")] if separate else written
+
+
 def save_picture(picture: Image.Image, path: Path) -> Path:
     """Write a picture, whole or not at all; the format follows the file's ending."""
     buffer = io.BytesIO()
@@ -42,7 +51,6 @@ def save_gif(frames: list[Image.Image], path: Path, seconds_per_frame: float = 0
     """Write an endless GIF with at most `colours` colours, which keeps the file small."""
     buffer = io.BytesIO()
     palette = [frame.convert("RGB").quantize(colours, dither=Image.Dither.NONE) for frame in frames]
-    palette[0].save(
-        buffer, "GIF", save_all=True, append_images=palette[1:], duration=round(1000 * seconds_per_frame), loop=0
-    )
+    milliseconds = round(1000 * seconds_per_frame)
+    palette[0].save(buffer, "GIF", save_all=True, append_images=palette[1:], duration=milliseconds, loop=0)
     return write_atomically(path, buffer.getvalue())

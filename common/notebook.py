@@ -1,14 +1,15 @@
-"""What the notebooks use: source code from the files, grids and curves, and the checks of the exercises.
+"""What the notebooks use: source code from the files, grids and curves, and verdicts on claims.
 
 Colours mean the same in every plot: real is blue, fake is orange, the discriminator or critic is grey.
 """
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -16,6 +17,15 @@ from torch import Tensor
 from common.images import grid
 
 REAL, FAKE, JUDGE = "tab:blue", "tab:orange", "tab:grey"
+BOUNDS = {
+    "more than": operator.gt, "at least": operator.ge, "less than": operator.lt, "at most": operator.le, "exactly": operator.eq
+}  # fmt: skip
+WORDS = {  # for a group of tags the title of its plot, for a tag or its end the legend; all others are shown as they are
+    "loss": "the losses", "prob": "what the discriminator believes", "logits": "mean logits", "scores": "mean scores",
+    "right": "how often the discriminator is right", "wasserstein": "the Wasserstein estimate", "real": "real pictures",
+    "gradient": "mean slope of the critic", "gradients": "length of the networks' gradients", "fake": "drawn pictures",
+    "prob/real": "D(x), real pictures", "prob/fake": "D(G(z)), drawn pictures", "loss/d": "discriminator", "loss/g": "generator",
+}  # fmt: skip
 
 
 def show_source(*things: Any) -> Markdown:
@@ -41,8 +51,9 @@ def show_grid(pictures: Tensor | Mapping[str, Tensor], columns: int = 8, title: 
 def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str] | None = None) -> Figure:
     """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share one); all but "growth" smoothed.
 
-    `titles` names the groups to show, each with its title; without it all are shown.
+    `titles` names the groups to show, each with its title; without it all are shown. Pale lines are the values themselves.
     """
+    words = WORDS | {"loss/d": "critic"} if "wasserstein/estimate" in history else WORDS
     groups = list(titles or dict.fromkeys(tag.split("/")[0] for tag in history if tag != "step"))
     columns, rows = max(1, min(3, len(groups))), max(1, math.ceil(len(groups) / 3))
     figure = Figure(figsize=(5 * columns, 3.2 * rows), layout="constrained")
@@ -55,70 +66,20 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith("g") else JUDGE
             style, window = ":" if name.endswith("alpha") else "-", 1 if group == "growth" else 15
             axis.plot(history["step"], history[tag], color=colour, alpha=0.2, lw=0.8)
-            axis.plot(history["step"], _smooth(history[tag], window), style, color=colour, label=name.replace("_", " "))
-        axis.set_xlabel("generator updates")
-        axis.set_ylabel(group)
-        axis.set_title((titles or {}).get(group, group), fontsize=10)
+            label = words.get(tag, words.get(name, name.replace("_", " ")))
+            running = [fmean(history[tag][max(0, i - window + 1) : i + 1]) for i in range(len(history[tag]))]
+            axis.plot(history["step"], running, style, color=colour, label=label)
+        axis.set(xlabel="generator updates", ylabel=group)
+        axis.set_title((titles or words).get(group, group), fontsize=10)
         axis.legend(fontsize=8)
     return figure
 
 
-def _smooth(values: Sequence[float], window: int) -> list[float]:
-    """A running mean over the last `window` points."""
-    chunks = [values[max(0, i - window + 1) : i + 1] for i in range(len(values))]
-    return [sum(chunk) / len(chunk) for chunk in chunks]
+def verdict(claim: str, value: float, bound: str, number: float, meant_to_fail: bool = False) -> None:
+    """Print ✓ or ✗, the claim with its value in the place of "{:.2f}" or the like, and what was asked for.
 
-
-# ---------------------------------------------------------------------------------------------------- exercises
-
-
-def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: str = "") -> None:
-    """Compare a number with the right one, to a relative `tolerance` (absolute below 1)."""
-    if answer is ...:
-        print("not answered yet")
-    elif not isinstance(answer, (int, float)) or isinstance(answer, bool):
-        print(f"give a number, not {type(answer).__name__}")
-    elif abs(answer - expected) <= tolerance * max(1.0, abs(expected)):
-        print("right")
-    else:
-        print(f"not yet: {answer:.4g} is too {'large' if answer > expected else 'small'}. {hint}".rstrip())
-
-
-def check_choice(answer: Any, right: str, wrong: Mapping[str, str]) -> None:
-    """Check a letter; `wrong` says for each wrong letter why it is wrong."""
-    if answer is ...:
-        print("not answered yet")
-    elif answer == right:
-        print("right")
-    else:
-        print(f"not yet: {wrong.get(answer, f'answer with one of {sorted([right, *wrong])}')}")
-
-
-def check_function(
-    answer: Any,
-    oracle: Callable[..., Tensor],
-    cases: Sequence[tuple[Any, ...]],
-    hint: str = "",
-    tolerance: float = 1e-5,
-) -> None:
-    """Run the learner's function beside an independent one on each case, and say where they part."""
-    if answer is ...:
-        print("not answered yet")
-        return
-    for case in cases:
-        expected = torch.as_tensor(oracle(*case), dtype=torch.float32)
-        try:
-            found = torch.as_tensor(answer(*case), dtype=torch.float32)
-        except Exception as error:
-            print(f"not yet: your function raised {type(error).__name__}: {error}")
-            return
-        if found.shape != expected.shape:
-            print(
-                f"not yet: your result has the shape {tuple(found.shape)}, not {tuple(expected.shape)}. {hint}".rstrip()
-            )
-            return
-        worst = (found - expected).abs().max().item()
-        if math.isnan(worst) or worst > tolerance:
-            print(f"not yet: your result is off by up to {worst:.3g}. {hint}".rstrip())
-            return
-    print("right")
+    Write "≈ {:.2f}" for a value that depends on the machine: tests let numbers behind "≈" differ, and nothing else.
+    """
+    holds = BOUNDS[bound](value, number)
+    asked = f"(asked for: {bound} {number:g}{'; meant to fail' if meant_to_fail else ''})"
+    print("✓" if holds else "✗", claim.format(value), asked)

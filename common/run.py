@@ -1,19 +1,6 @@
 """The run around a loop: its folder, steps, logs, sample grids, saving, stopping and resuming. Only process 0 writes.
 
-Nothing here decides how a network learns. In a chapter it reads like this:
-
-    networks = {"generator": generator, "discriminator": discriminator}
-    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
-    for step in run.steps():
-        ...  # the method
-        if run.log_now:
-            run.log({"loss/d": loss_d, "loss/g": loss_g})
-        if run.sample_now:
-            with run.without_side_effects():
-                run.sample("fixed_z", ema.module.eval()(fixed_z))
-        if run.save_now:
-            run.save()
-    return run.finish(ema.module, build)
+Nothing here decides how a network learns. `train` in `01_basic_gan/train.py` shows how a loop uses it.
 """
 
 import contextlib
@@ -27,6 +14,7 @@ from json import dumps
 from pathlib import Path
 from shlex import quote
 from subprocess import list2cmdline
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -36,15 +24,24 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from common import UserError, images, relative, require
-from common.checkpoint import load_checkpoint, load_state, load_weights, save_checkpoint, save_weights, write_atomically
+from common.checkpoint import (
+    load_checkpoint,
+    load_networks,
+    load_state,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+    write_atomically,
+)  # fmt: skip
 from common.data import Pictures
-from common.devices import count_parameters, gradient_norm, rank_zero_first
+from common.devices import gradient_norm, rank_zero_first
 
 ROOT = Path(__file__).parent.parent
+SECONDS_OF_SILENCE = 60  # without a terminal, between two lines on how far a run is
 # What may differ when a run goes on: how long, how often it is looked at, on which machine, and where the data lie now.
 FREE_WHEN_RESUMED = {
     "out", "resume", "max_steps", "log_every", "sample_every", "save_every", "accelerator", "devices", "num_nodes",
-    "precision", "compile", "data",
+    "precision", "compile", "data", "skip_broken", "keep_every",
 }  # fmt: skip
 
 
@@ -63,29 +60,25 @@ class Stopped(UserError):
 class Run:
     """One training run: what it writes, when, and how it goes on after a stop.
 
-    `networks` are those that learn; beside them `others` is everything with a `state_dict` that decides the next step. With
+    `networks` are those that learn; `rest` is everything with a `state_dict` that decides the next step. With
     `config.resume` all are filled from the checkpoint, and the random states too: the next step is the one that would have come.
     """
 
     def __init__(
-        self,
-        config: Any,
-        fabric: Fabric,
-        chapter: str,
-        data: Pictures,
-        networks: Mapping[str, nn.Module],
-        **others: Any,
+        self, config: Any, fabric: Fabric, chapter: str, data: Pictures, networks: Mapping[str, nn.Module], **rest: Any
     ) -> None:
         self.config, self.fabric, self.chapter = config, fabric, chapter
-        self.networks, self.state = networks, {**networks, **others}
+        self.networks, self.state = networks, {**networks, **rest}
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
         self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
         unnamed = ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")
         self.folder = Path(config.out).expanduser() if config.out else unnamed
         self.log_now = self.sample_now = self.save_now = False  # whether this step is one to look at, or to keep
+        self._classes = list(data.classes)
+        self._weights: tuple[Mapping[str, Tensor], Mapping[str, Any]] = {}, {}  # what `generate.py` reads
         self._interrupted = False
-        self._started = time.perf_counter()
+        self._started = self._said = time.perf_counter()
         self._writer: SummaryWriter | None = None
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
         resumed = Path(config.resume).expanduser()
@@ -95,6 +88,8 @@ class Run:
         require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
         if config.resume:
             self._load(resumed)
+        elif config.start_from:
+            self._start_from(Path(config.start_from).expanduser())
         self._begin(data)
 
     def _begin(self, data: Pictures) -> None:
@@ -102,10 +97,13 @@ class Run:
         if self.fabric.is_global_zero:
             shape, note = f"{data.channels}×{data.size}×{data.size}", f"; {data.note}" if data.note else ""
             print(f"data       {data.name}: {len(data):,} pictures, {shape}{note}")
+            if data.labels.ndim == 1 and data.classes:
+                print(f"classes    {shorten(', '.join(data.classes), 110, placeholder=' …')}")
             precision = self.fabric.strategy.precision.precision
             print(f"device     {self.fabric.device}, {self.fabric.world_size} process(es), precision {precision}")
             for name, network in self.networks.items():
-                print(f"{name:<14} {count_parameters(network):,} parameters")
+                learned = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+                print(f"{name:<14} {learned:,} parameters")
         with rank_zero_first(self.fabric):
             if self.fabric.is_global_zero and self.step < self.config.max_steps:
                 if not self.config.out:
@@ -120,25 +118,23 @@ class Run:
                 # The network inside of Fabric's wrapper: the wrapper would call itself for ever.
                 getattr(network, "module", network).compile()
 
-    def finish(self, network: nn.Module, settings: Mapping[str, Any]) -> Path:
-        """Write the weights that `generate.py` reads, the curves as numbers and as a picture; return the folder."""
+    def finish(self) -> Path:
+        """Write the weights of the last `save`, the curves as numbers and as a picture; return the folder."""
         if self.fabric.is_global_zero and self.config.max_steps > 0:
             from common.notebook import plot_curves  # matplotlib takes a second to load: not before training
 
             write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
             plot_curves(self.history).savefig(self.folder / "curves.png", dpi=80)
-            settings = {"chapter": self.chapter, "step": self.step, **settings}
-            save_weights(self.folder / "weights.safetensors", network, settings)
+            save_weights(self.folder / "weights.safetensors", *self._weights)
             minutes = (time.perf_counter() - self._started) / 60
             print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
-        if self._writer:
-            self._writer.close()
         return self.folder
 
     def steps(self) -> Iterator[int]:
         """Count the steps from where the run stands; Ctrl-C or a polite kill lets the step end and saves first."""
         config, total = self.config, self.config.max_steps
         handlers = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._started, self._first = time.perf_counter(), self.step
         quiet = None if self.fabric.is_global_zero else True  # None: a bar on a terminal, none in a file or notebook
         self._bar = tqdm(total=total, initial=self.step, unit="step", disable=quiet)
         try:
@@ -148,27 +144,31 @@ class Run:
                 last = stopping or self.step == total
                 due = (last or self.step % n == 0 for n in (config.log_every, config.sample_every, config.save_every))
                 self.log_now, self.sample_now, self.save_now = due
+                self._keep_now = bool(config.keep_every) and self.step % config.keep_every == 0
+                self.save_now |= self._keep_now
                 yield self.step
                 self._bar.update()
                 if stopping and self.step < total:
-                    if self._writer:
-                        self._writer.close()
                     where = relative(self.folder)
                     where = quote(where) if os.name == "posix" else list2cmdline([where])
                     raise Stopped(f"stopped at step {self.step}; go on with --resume {where}")
         finally:
             self._bar.close()
+            if self._writer:
+                self._writer.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
     def _interrupt(self, *_: Any) -> None:
         self._interrupted = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # the second one ends the process, whatever it is doing
+        if self.fabric.is_global_zero:
+            os.write(2, b"\nfinishing this step and saving; a second Ctrl-C leaves at once, with the last save alone\n")
 
     def _anybody_interrupted(self) -> bool:
         """All processes must stop at the same step."""
-        if self.fabric.world_size == 1:
-            return self._interrupted
-        return bool(self.fabric.strategy.reduce_boolean_decision(self._interrupted, all=False))  # type: ignore[attr-defined]
+        return self.fabric.strategy.reduce_boolean_decision(self._interrupted, all=False)
 
     def randn(self, *shape: int) -> Tensor:
         """Standard normal numbers for the whole batch, of which this process gets its share [shape[0] / world, ...]."""
@@ -203,7 +203,13 @@ class Run:
                 )
         for tag, value in {"step": self.step, **values}.items():
             self.history.setdefault(tag, []).append(value)
-        self._bar.set_postfix({tag: f"{value:.3f}" for tag, value in values.items() if tag.startswith("loss/")})
+        losses = {tag: f"{value:.3f}" for tag, value in values.items() if tag.startswith("loss/")}
+        self._bar.set_postfix(losses)
+        now, total = time.perf_counter(), self.config.max_steps
+        if self.fabric.is_global_zero and self._bar.disable and now - self._said > SECONDS_OF_SILENCE:
+            self._said, left = now, (now - self._started) / 60 * (total - self.step) / (self.step - self._first)
+            shown = ", ".join(f"{tag} {value}" for tag, value in losses.items())
+            print(f"step {self.step:,} of {total:,}, {left:.0f} minutes left; {shown}", flush=True)
         if self._writer:
             for tag, value in values.items():
                 self._writer.add_scalar(tag, value, self.step)
@@ -215,8 +221,14 @@ class Run:
                 images.save_picture(images.grid(pictures, columns), self.folder / f"samples/step_{self.step:06d}.png")
                 self._writer.add_images(f"samples/{tag}", images.to_uint8(pictures), self.step)
 
-    def save(self) -> None:
-        """Write `last.ckpt`: everything that decides the next step. No process goes on before it is written."""
+    def save(self, network: nn.Module, settings: Mapping[str, Any]) -> None:
+        """Write `last.ckpt`: everything that decides the next step. No process goes on before it is written.
+
+        The weights of `network`, and the `settings` that build it again, are what `generate.py` reads: now from here, later from
+        `finish`. Every `--keep-every` steps they get a file that stays.
+        """
+        settings = {"chapter": self.chapter, "step": self.step, "white": self.config.white, **settings}
+        self._weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, settings
         random = {"cpu": torch.get_rng_state()}
         if self.fabric.device.type != "cpu":
             random[self.fabric.device.type] = torch.get_device_module(self.fabric.device).get_rng_state()
@@ -227,20 +239,36 @@ class Run:
             if self.fabric.is_global_zero:
                 content = {"chapter": self.chapter, "config": dataclasses.asdict(self.config), "step": self.step}
                 content |= {"history": self.history, "random": random, "latents": self.latents.get_state()}
+                content |= {"classes": self._classes, "weights": self._weights[0], "settings": settings}
                 content |= {name: part.state_dict() for name, part in self.state.items()}
                 save_checkpoint(self.folder / "last.ckpt", content)
+                if self._keep_now:
+                    save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
+
+    def _start_from(self, path: Path) -> None:
+        """Fill the networks from a run or from weights, and say which of them were not there."""
+        stored = load_networks(path, self.chapter, list(self.networks))
+        for name in stored.keys() & self.state.keys():
+            load_state(self.state[name], stored[name], f"--start-from {path}")
+        found, new = ([name for name in self.networks if (name in stored) == there] for there in (True, False))
+        if self.fabric.is_global_zero:
+            print(f"started    from {relative(path)}: {', '.join(found)}" + (f"; new: {', '.join(new)}" if new else ""))
 
     def _load(self, path: Path) -> None:
         content = load_checkpoint(path, self.chapter)
-        settings = dataclasses.asdict(self.config)
-        changed = [
-            f"--{name.replace('_', '-')}"
-            for name, value in content["config"].items()
-            if name in settings and name not in FREE_WHEN_RESUMED and settings[name] != value
-        ]
-        require(not changed, f"{', '.join(changed)} cannot be changed by --resume: a run goes on with its own settings")
-        absent = ", ".join(sorted(self.state.keys() - content.keys()))
+        saved, now = content["config"], dataclasses.asdict(self.config)
+        fixed = [name for name in saved if name in now and name not in FREE_WHEN_RESUMED]
+        changed = ", ".join(f"--{name.replace('_', '-')}" for name in fixed if now[name] != saved[name])
+        require(not changed, f"{changed} cannot be changed by --resume: a run goes on with its own settings")
+        parts = {*self.state, "classes", "weights", "settings"}
+        absent = ", ".join(sorted((now.keys() - saved.keys()) | (parts - content.keys())))
         require(not absent, f"--resume: {path} is of an older version of this chapter (it has no {absent}): train anew")
+        both = [shorten(", ".join(classes), 200) for classes in (self._classes, content["classes"])]
+        other = (
+            f"--data has the classes {both[0]}, and the run had {both[1]}: give it the pictures it had, or train anew"
+        )
+        require(content["classes"] == self._classes, other)
+        self._weights = content["weights"], content["settings"]
         done, total = content["step"], self.config.max_steps
         weights = self.folder / "weights.safetensors"  # written last: without them the run was stopped while it ended
         ended = done > total or (weights.exists() and load_weights(weights, None)[1]["step"] >= done)
@@ -260,13 +288,11 @@ class Run:
                 torch.get_device_module(self.fabric.device).set_rng_state(own)
 
 
-def _new_folder(folder: Path) -> Path:
+def _new_folder(folder: Path, number: int = 1) -> Path:
     """Create `folder`, or the same name with -2, -3, …, so that runs that begin in the same second have one each."""
-    name, number = folder.name, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = folder.with_name(f"{name}-{number}")
+    path = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return _new_folder(folder, number + 1)
+    return path

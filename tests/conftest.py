@@ -19,6 +19,8 @@ import pytest
 for name in ("MMAP", "TRIM"):
     os.environ.setdefault(f"MALLOC_{name}_THRESHOLD_", str(2**32))
 
+os.environ.setdefault("GAN_STEPS", "60")  # updates of the long training at the end of each solutions.ipynb
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side: the cores are shared out before torch takes them all
     workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))

@@ -4,7 +4,7 @@
     python tests/results.py --chapter 05_pix2pix
     python tests/results.py --write          # and keep the numbers in tests/results.json
 
-`test_results.py` compares the tables of the READMEs with tests/results.json, and that file's hashes with the weights.
+`test_results.py` compares the tables of the READMEs and of docs/results.md with tests/results.json, and that file's hashes with the weights.
 """
 
 import hashlib
@@ -23,13 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from common.checkpoint import load_weights
+from common.scores import yardstick
 
 FILE = ROOT / "tests" / "results.json"
 CHAPTERS = sorted(path.parent.name for path in ROOT.glob("[0-9][0-9]_*/weights.safetensors"))
 # How long the shipped weights were trained, on an AMD EPYC (Zen 4): no file of weights can say it
 TRAINED = {
     "01_basic_gan": "4 minutes, two cores", "02_dcgan": "9.2 minutes, two cores", "03_wgan_gp": "8 minutes, two cores",
-    "04_conditional_gan": "3.6 minutes, two cores", "05_pix2pix": "2.5 minutes, two cores",
+    "04_conditional_gan": "3.6 minutes, two cores", "05_pix2pix": "34 minutes, one core",
     "06_cyclegan": "10.8 minutes, two cores", "07_progan": "144 minutes, one core", "08_stylegan": "289 minutes, two cores, and 13, one core",
 }  # fmt: skip
 SEEDS = (0, 1, 2)  # of the latents, or of chapter 05's noise; chapter 06 draws nothing
@@ -49,19 +50,26 @@ def run(*arguments: object) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
-def scored(chapter: str, seed: int, folder: Path) -> dict[str, Any]:
+def scored(chapter: str, seed: int, folder: Path, weights: str = "weights.safetensors") -> dict[str, Any]:
     """One `generate.py --score`: the score with its name, the same of two references, and the cells of each row of the table."""
-    run(f"{chapter}/generate.py", "--score", "--seed", seed, "--out", folder)
-    found = json.loads((folder / "score.json").read_text())
+    own = folder / f"{weights}-{seed}"
+    run(f"{chapter}/generate.py", "--score", "--seed", seed, "--out", own, "--weights", ROOT / chapter / weights)
+    (file,) = own.glob("score*.json")  # its name says seed and weights
+    found = json.loads(file.read_text())
     if chapter == "05_pix2pix":
-        mine, floor, degraded = (found[name] for name in ("pix2pix", "blurred truth", "mean predictor"))
+        mine, blurred = found["pix2pix"], found["blurred truth"]
+        rows = [row for row in found.values() if "l1" in row]
         cells = [
-            f"{row['l1']:.4f} | {row['l1'] / degraded['l1']:.2f} | {row['psnr']:.2f} | {row['ssim']:.3f} | {row['detail']:.2f}"
-            for row in found.values()
+            f"{row['l1']:.3f} | {row['ssim']:.3f} | {row['detail']:.2f} | {row['lattice']:.2f}"
+            + (f" | {row['fcd']:.2f} | {row['recall']:.3f}" if "fcd" in row else "")
+            for row in rows
         ]
+        if "fcd" not in mine:  # translations of tiles
+            return {"name": "L1", "score": mine["l1"], "degraded": found["mean predictor"]["l1"], "cells": cells}
+        true = found["true faces"]
         return {
-            "name": "L1", "score": mine["l1"], "floor": floor["l1"], "degraded": degraded["l1"], "ssim": mine["ssim"],
-            "cells": cells,
+            "name": "FCD", "score": mine["fcd"], "floor": true["fcd"], "degraded": blurred["fcd"], "recall": mine["recall"],
+            "network": yardstick("avatars").network_id, "n": 5000, "cells": [*cells, f"{true['fcd']:.2f} | {true['recall']:.3f}"],
         }  # fmt: skip
     if chapter == "06_cyclegan":
         mine, degraded = found["a to b, translated"], found["a to b, mean of its kind"]
@@ -96,11 +104,14 @@ def measured(chapter: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         seeds = SEEDS[:1] if chapter == "06_cyclegan" else SEEDS
         rows = [scored(chapter, seed, Path(folder)) for seed in seeds]
+        more = sorted(path.name for path in (ROOT / chapter).glob("*.safetensors") if path != weights)
+        others = {name: scored(chapter, 0, Path(folder), name) for name in more}
     return {
         "weights": hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
         "steps": load_weights(weights, chapter)[1]["step"],
         "parameters": {name: int(number.replace(",", "")) for name, number in sizes},
         "scores": rows,
+        "others": others,  # of the chapter's other shipped weights
     } | ({"swapped": swapped()} if chapter == "08_stylegan" else {})
 
 
@@ -110,8 +121,15 @@ def span(rows: list[dict[str, Any]], key: str, digits: int) -> str:
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
+def ranges(rows: list[str]) -> str:
+    """The cells of several rows as one: "2.24 to 2.52 | 0.524" of "2.52 | 0.524" and "2.24 | 0.524"."""
+    columns = zip(*(row.split(" | ") for row in rows), strict=True)
+    ends = [sorted({*cells}, key=lambda cell: float(cell.split()[0])) for cells in columns]
+    return " | ".join(some[0] if len(some) == 1 else f"{some[0]} to {some[-1]}" for some in ends)
+
+
 def cell(result: dict[str, Any]) -> str:
-    """The score of a chapter as the root README has it."""
+    """The score of a chapter as the page of all results has it."""
     rows = result["scores"]
     first = rows[0]
     if first["name"] == "L1":

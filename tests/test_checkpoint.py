@@ -137,7 +137,9 @@ def test_two_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> Non
 
 
 def test_weights_of_an_older_version_say_so(tmp_path: Path) -> None:
-    path = checkpoint.save_weights(tmp_path / "old.safetensors", nn.Linear(3, 2), {"chapter": "01_basic_gan"})
+    path = checkpoint.save_weights(
+        tmp_path / "old.safetensors", nn.Linear(3, 2).state_dict(), {"chapter": "01_basic_gan"}
+    )
     _, settings = checkpoint.load_weights(path, "01_basic_gan")
     with pytest.raises(
         UserError, match=r"old\.safetensors is of an older version of its chapter \(it has no 'hidden'\)"
@@ -147,7 +149,9 @@ def test_weights_of_an_older_version_say_so(tmp_path: Path) -> None:
 
 def test_weights_carry_their_settings_and_nothing_else(tmp_path: Path) -> None:
     network = nn.Linear(3, 2)
-    path = checkpoint.save_weights(tmp_path / "weights.safetensors", network, {"chapter": "01_basic_gan", "width": 3})
+    path = checkpoint.save_weights(
+        tmp_path / "weights.safetensors", network.state_dict(), {"chapter": "01_basic_gan", "width": 3}
+    )
     tensors, settings = checkpoint.load_weights(path, "01_basic_gan")
     twin = nn.Linear(3, 2)
     checkpoint.load_state(twin, tensors, str(path))

@@ -27,10 +27,11 @@ SECTIONS = [
     "What goes wrong", "Exercises", "References",
 ]  # fmt: skip
 # Lines of code files at most.
-LARGE = {"model.py": 350, "train.py": 300, "generate.py": 225}
+LARGE = {"model.py": 350, "train.py": 300, "generate.py": 235}
 BUDGETS = {"01": {"model.py": 110, "train.py": 170, "generate.py": 125}, "07": LARGE, "08": LARGE}
-DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 195}
-COMMON_BUDGET = 2571
+DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 185}
+BUDGETS["05"] = DEFAULT_BUDGET | {"generate.py": 225}
+COMMON_BUDGET = 2940
 WALKTHROUGHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[0-9][0-9]_*/README.md"))]
 ROOMS = [folder for folder in sorted(ROOT.iterdir()) if re.match(r"\.github$|[^.]", folder.name)]
 ROOMS = [room for room in ROOMS if room.name not in ("runs", "data") and not (room / "pyvenv.cfg").exists()]
@@ -92,8 +93,19 @@ def test_every_flag_is_one_line_with_its_help_behind_it(path: Path) -> None:
     for kind in ast.parse("\n".join(lines)).body:
         if isinstance(kind, ast.ClassDef) and kind.name in ("Config", "Settings", "Flags"):
             for field in (node for node in kind.body if isinstance(node, ast.AnnAssign)):
+                if ast.unparse(field.annotation).startswith("ClassVar"):
+                    continue  # no flag
                 behind = lines[field.lineno - 1][field.end_col_offset :] if field.lineno == field.end_lineno else ""
                 assert behind.startswith("  # "), f"{path.name}: {ast.unparse(field)}"
+
+
+def test_scripts_of_the_tests_find_common() -> None:
+    """`python tests/NAME.py` has only its own folder on the path."""
+    texts = {path: path.read_text() for path in ROOT.glob("tests/*.py")}
+    scripts = [path for path, text in texts.items() if "\nif __name__" in text and "\nfrom common" in text]
+    assert len(scripts) >= 3
+    for path in scripts:
+        assert "\nsys.path.insert(0, str(" in texts[path], path
 
 
 def test_common_defines_no_layer() -> None:
@@ -207,11 +219,13 @@ def commands(document: Path) -> list[str]:
     return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.split("#")[0].strip()]
 
 
+# A test of its own runs this one whole, and compares the score with the table's.
+ELSEWHERE = {"python 03_wgan_gp/generate.py --score": "test_results.py"}
 PYTHON = [
     (document, command)
     for document in WALKTHROUGHS
     for command in commands(document)
-    if re.match(r"python [0-9]", command)
+    if re.match(r"python [0-9]", command) and command not in ELSEWHERE
 ]
 
 
@@ -236,6 +250,8 @@ def test_readme_commands_run_as_written(
     monkeypatch.chdir(tmp_path)  # where the learner has pictures, and a run
     path, *arguments = shlex.split(command)[1:]
     chapter = path.split("/")[0]
+    shipped = {word: str(ROOT / word) for word in arguments if word.endswith(".safetensors") and "runs/" not in word}
+    arguments = [shipped.get(word, word) for word in arguments]
     assert "--devices" not in arguments, "a test of its own has to run this"
     if f"runs/{chapter}/TIME" in command:
         before = ["--max-steps", 2, "--out", f"runs/{chapter}/TIME"]
@@ -266,8 +282,26 @@ def test_readme_commands_run_as_written(
             str(tmp_path),
             *(word for flag in arguments for word in ("--num", fewer.get(flag)) if flag in fewer),
         ]
-    code, _, errors = script(path, *arguments)
+    code, printed, errors = script(path, *arguments)
     assert code == 0, errors
+    written = [Path(name) for name in re.findall("^wrote (.+)", printed, re.MULTILINE)]
+    for file in written:
+        assert file.stat().st_size > 300, file
+    if path.endswith("generate.py"):
+        assert written and all(
+            getattr(Image.open(file), "n_frames", 1) > 10 for file in written if file.suffix == ".gif"
+        )
+    if "--score" in arguments:
+        found = json.loads((tmp_path / "score.json").read_text())
+        rows = found.get("scores", found).values()
+        assert len(rows) >= 3 and all(f"{row['fcd']:.2f}" in printed for row in rows if "fcd" in row)
+        assert all(f"{row['l1']:.4f}" in printed for row in rows if "l1" in row)
+        if "scores" in found:
+            assert list(found["scores"]) == ["generated", "real (floor)", "blurred real"] and found["n"] == 1000
+            assert found["network"] in printed
+        if "asked_for" in found:  # chapter 04
+            assert f"asked-for class  {found['asked_for']:.1%}" in printed
+            assert len(found["asked_for_by_class"]) == len(found["variety_by_class"]) == 10
 
 
 def mentioned(document: Path) -> list[str]:
@@ -297,14 +331,16 @@ def scripts(folder: str) -> list[str]:
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_flags_inside_of_sentences_are_understood(name: str, chapter: Callable[[str, str], ModuleType]) -> None:
     """The parser and the checks of the script that a sentence means take them as they are written; nothing is run."""
-    found = mentioned(ROOT / name / "README.md")
-    assert found
-    for words in found:
+    for words in mentioned(ROOT / name / "README.md"):
         path = re.match(r"(?:python ([0-9]\S*)/)?(\w+)\.py ", words)
         arguments = shlex.split(words[path.end() :] if path else words)
         folder = (path and path[1]) or name  # a sentence may speak of another chapter
         meant = [path[2]] if path else scripts(name)
         assert any(parsed(chapter(folder, script), arguments) for script in meant), f"{name}/README.md: {words}"
+
+
+def test_sentences_do_name_flags() -> None:
+    assert sum(len(mentioned(ROOT / name / "README.md")) for name in CHAPTERS) > 20
 
 
 def sections(document: Path) -> list[tuple[list[str], str]]:
@@ -351,7 +387,7 @@ def test_commands_of_general_documents_are_understood(
             return True
         inner = [shlex.split(getattr(config, "flags", ""))]  # of the benchmark
         inner += [shlex.split(variant.partition(":")[2]) for variant in getattr(config, "variant", ())]
-        meant = [config.chapter] if config.chapter else chapters  # type: ignore[attr-defined]
+        meant = [config.chapter] if getattr(config, "chapter", "") else chapters  # type: ignore[attr-defined]
         return not all(parsed(chapter(name, "train"), flags) for name in meant for flags in inner)
 
     wrong = [words for chapters, part in sections(document) for words in said(part) if fails(words, chapters)]
@@ -385,7 +421,7 @@ def test_notebooks_are_executed_and_their_solutions_are_hidden(chapter: str) -> 
     sources = ["".join(cell["source"]) for cell in code]
     exercises = sum("answer = ..." in source for source in sources)
     solutions = [cell for cell in code if "".join(cell["source"]).startswith("# @title Solution")]
-    assert exercises >= 4 and len(solutions) == exercises
+    assert len(solutions) == exercises and (exercises >= 4 or (ROOT / chapter / "exercises.ipynb").exists())
     for cell in solutions:
         assert cell["metadata"]["jupyter"]["source_hidden"] is True
         said = "".join("".join(output.get("text", "")) for output in cell["outputs"])

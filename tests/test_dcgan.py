@@ -303,13 +303,9 @@ def test_mirror_shows_pictures_and_mirrored_ones_alike(
     assert shares[False] == 1 and 0.25 < shares[True] < 0.75
 
 
-@pytest.mark.parametrize(
-    "extra", [{}, {"mirror": True, "instance_noise": 0.1, "spectral_norm": False, "minibatch_discrimination": True}]
-)
-def test_resume_equals_an_uninterrupted_run_bit_for_bit(
-    train: ModuleType, tmp_path: Path, extra: dict[str, Any]
-) -> None:
-    settings = TINY | extra
+def test_resume_equals_an_uninterrupted_run_bit_for_bit(train: ModuleType, tmp_path: Path) -> None:
+    """With all that draws random numbers of its own; `test_faults.py` resumes a plain run."""
+    settings = TINY | {"mirror": True, "instance_noise": 0.1, "spectral_norm": False, "minibatch_discrimination": True}
     whole = train.train(train.Config(**settings, max_steps=8, out=str(tmp_path / "whole")))
     train.train(train.Config(**settings, max_steps=4, out=str(tmp_path / "parts")))
     parts = train.train(
@@ -367,7 +363,7 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
         out = tmp_path / name
         code, _, errors = script("02_dcgan/generate.py", "--weights", weights, "--num", 4, "--out", out, *more)
         assert code == 0, errors
-        pictures[name] = (out / "grid.png").read_bytes()
+        pictures[name] = (out / ("grid_weights-run_ema-False.png" if more else "grid_weights-run.png")).read_bytes()
     if "batch-norm" not in flags:  # without it and after two steps both still draw plain grey
         assert pictures["averaged"] != pictures["raw"]
 

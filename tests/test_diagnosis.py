@@ -3,16 +3,17 @@
 import json
 import math
 import re
+import runpy
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torchvision.transforms.v2.functional import to_pil_image
 
-from common import UserError, diagnosis, images
+from common import UserError, data, diagnosis, images
 
 Script = Callable[..., tuple[int, str, str]]
 STEPS = list(range(10, 1010, 10))  # 100 points
@@ -98,12 +99,16 @@ def test_grids_are_cut_into_the_pictures_that_they_show(tmp_path: Path) -> None:
     assert diagnosis.sample_grids(tmp_path, 5)[0][-1] == 1_000_000  # by number, not by name
 
 
-def test_a_folder_without_a_finished_run_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_finished_run_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(UserError, match="holds no finished run"):
         diagnosis.diagnose(tmp_path)
-    command = [sys.executable, "-m", "common.diagnosis", str(tmp_path)]
-    found = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
-    assert found.returncode == 2 and found.stderr.startswith(f"error: {tmp_path} holds no finished run")
+    monkeypatch.setattr(sys, "argv", ["diagnosis.py", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:  # as by python -m common.diagnosis
+        runpy.run_path(str(Path(diagnosis.__file__)), run_name="__main__")
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path} holds no finished run")
 
 
 def test_a_short_run_gets_no_reading(script: Script, tmp_path: Path) -> None:
@@ -114,10 +119,10 @@ def test_a_short_run_gets_no_reading(script: Script, tmp_path: Path) -> None:
 def test_runs_that_are_broken_on_purpose_are_told_from_one_that_is_not(script: Script, tmp_path: Path) -> None:
     """A generator with a hundred times its learning rate collapses, one that hardly learns loses; the default does neither.
 
-    The first is the command of the root README, word for word. What exactly breaks differs from machine to machine, so that not
+    The first is the command of docs/running.md, word for word. What exactly breaks differs from machine to machine, so that not
     all of the sentences that it quotes have to come back, but those about the discriminator and the samples.
     """
-    text = (Path(__file__).parents[1] / "README.md").read_text().split("## Is it converging?")[1]
+    text = (Path(__file__).parents[1] / "docs" / "running.md").read_text().split("## Is it converging?")[1]
     broken = shlex.split(re.search(r"`python 01_basic_gan/train.py (--[^`]+)`", text)[1])  # type: ignore[index]
     quoted = [" ".join(line.split()) for line in re.search(r"```text\n- (.*?)```", text, re.DOTALL)[1].split("\n- ")]  # type: ignore[index]
     said = {}
@@ -143,3 +148,20 @@ def test_the_logged_gradient_is_that_of_all_weights_together() -> None:
     network(torch.tensor([[3.0, 4.0]])).sum().backward()  # the gradients are (3, 4) and 1
     assert gradient_norm(network).item() == pytest.approx(math.sqrt(26))
     assert gradient_norm(torch.nn.Linear(2, 1)).item() == 0
+
+
+@pytest.mark.parametrize("folder", ["01_basic_gan", "03_wgan_gp", "07_progan"])
+def test_a_run_on_own_pictures_is_read_too(folder: str, script: Script, tmp_path: Path) -> None:
+    """Critics and discriminators alike: how different the samples are needs the real pictures, and no classifier of theirs."""
+    (tmp_path / "own").mkdir()
+    for i, digit in enumerate(data.load("mnist-10k", 32).images[:48]):
+        to_pil_image(digit).save(tmp_path / "own" / f"{i}.png")
+    own = {
+        "01_basic_gan": ["--channels", 1, "--batch-size", 16],
+        "03_wgan_gp": ["--size", 32, "--batch-size", 16],
+        "07_progan": ["--size", 8, "--batch-sizes", 4, 16],
+    }
+    flags = ["--data", tmp_path / "own", "--max-steps", 24, "--log-every", 1, "--sample-every", 12, *own[folder]]
+    code, printed, errors = script(f"{folder}/train.py", *flags, "--accelerator", "cpu", "--out", tmp_path / "run")
+    assert code == 0, errors
+    assert re.search(r"differ from each other \d+%|differ \d+% as much as real", " ".join(printed.split())), printed

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from torch._inductor import config as inductor
-from torch.utils.data import DataLoader
 
 from common import data
 from common.checkpoint import load_checkpoint
@@ -50,7 +49,7 @@ TRICKS = {
     "02_dcgan": ("--interpolate --neighbours --no-ema", "--attribute glasses --num 500"),
     "03_wgan_gp": ("--interpolate --neighbours", ""),
     "04_conditional_gan": ("--interpolate --neighbours --truncation 0.7", "--label 7"),
-    "05_pix2pix": ("--interpolate", "photo.png --whole"),
+    "05_pix2pix": ("", "photo.png --clean"),
     "06_cyclegan": ("--interpolate", "photo.png --direction BtoA"),
     "07_progan": ("--interpolate --neighbours --resolution 4", "--changes"),
     "08_stylegan": (
@@ -130,12 +129,14 @@ def test_the_pictures_and_scores_are_those_of_a_processor(
         code, _, errors = script(f"{chapter}/generate.py", "--score", *calm, *made)
         assert code == 0, errors
     own, processors = (
-        flat(json.loads((tmp_path / where / "score.json").read_text())) for where in (ACCELERATOR, "cpu")
+        flat(json.loads(next((tmp_path / where).glob("score*.json")).read_text())) for where in (ACCELERATOR, "cpu")
     )
     assert own == pytest.approx(processors, rel=0.02, abs=0.02)
     if chapter != "05_pix2pix":  # whose noise stays on
-        name = "strips.png" if chapter == "06_cyclegan" else "grid.png"
-        first, second = (np.asarray(Image.open(tmp_path / where / name), float) for where in (ACCELERATOR, "cpu"))
+        kind = "strips*.png" if chapter == "06_cyclegan" else "grid*.png"
+        first, second = (
+            np.asarray(Image.open(next((tmp_path / where).glob(kind))), float) for where in (ACCELERATOR, "cpu")
+        )
         assert np.abs(first - second).mean() < 0.5, "of 255"
 
 
@@ -187,18 +188,9 @@ def test_one_process_through_torchrun(
 
 
 def test_pictures_that_are_decoded_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More pictures than the memory holds: worker processes decode the same batches, which wait in pinned memory for a GPU."""
+    """More pictures than the memory holds: threads decode the same batches."""
     for i in range(12):
         Image.effect_noise((20, 20), 50 + i).save(tmp_path / f"{i}.png")
-    pinned: list[bool] = []
-
-    class Watched(DataLoader):  # type: ignore[type-arg]
-        def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-            for images, labels in super().__iter__():
-                pinned.append(images.is_pinned())
-                yield images, labels
-
-    monkeypatch.setattr(pictures, "DataLoader", Watched)
     fabric = make_fabric(Settings(accelerator=ACCELERATOR))
     at_once = data.load(str(tmp_path), size=16)
     monkeypatch.setattr(pictures, "MEMORY_LIMIT", 0)
@@ -207,4 +199,3 @@ def test_pictures_that_are_decoded_late(tmp_path: Path, monkeypatch: pytest.Monk
     both = (pictures.batches(known, 4, 0, fabric) for known in (at_once, late))
     for (first, _), (second, _), _ in zip(*both, range(5)):
         assert first.device == second.device == fabric.device and torch.equal(first, second)
-    assert set(pinned) == {fabric.device.type == "cuda"}

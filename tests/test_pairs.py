@@ -280,8 +280,8 @@ def test_unknown_data_and_empty_folders_get_one_line(tmp_path: Path, load: objec
 
 def test_each_wrong_pair_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "wide" / "ok.png")
-    picture(tmp_path / "wide" / "single.png", right=None)
-    with pytest.raises(UserError, match=r"single\.png is no pair side by side: .* but 20×20$"):
+    picture(tmp_path / "wide" / "single.png", right=None, size=21)
+    with pytest.raises(UserError, match=r"single\.png is no pair side by side: its halves would differ, at 21×21"):
         pairs.load_pairs(str(tmp_path / "wide"), 16)
     picture(tmp_path / "alone" / "A" / "one.png", right=None)
     picture(tmp_path / "alone" / "B" / "one.png", right=None)
@@ -312,6 +312,7 @@ def test_nothing_is_left_out_in_silence(tmp_path: Path) -> None:
     picture(tmp_path / "beside" / "train" / "1.png")
     picture(tmp_path / "beside" / "2.png")
     assert "such as 2.png" in pairs.load_pairs(str(tmp_path / "beside"), 16).note
+    assert pairs.load_pairs(str(tmp_path / "beside"), 16).note.startswith("side by side, cut in the middle")
     picture(tmp_path / "own" / "B" / "1.bmp", right=None)
     with pytest.raises(UserError, match=r"B/1\.(bmp|png) in .*own: another picture beside it has the same name"):
         pairs.load_pairs(str(tmp_path / "own"), 16)
@@ -346,7 +347,7 @@ def test_one_process_fetches_the_data_before_the_others_read(
 
     sizes: list[int] = []  # chapters 07 and 08 read their pictures anew at each size
 
-    def loaded(_: str, *size: int) -> data.Pictures:
+    def loaded(_: str, *size: int, **_more: object) -> data.Pictures:
         sizes.extend(size[:1])
         if alone and folder >= "07" and len(sizes) < 3:
             return data.load("mnist-10k", size[0], 1)
@@ -374,3 +375,41 @@ def test_photographs_are_turned_upright(tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(buffer.getvalue())
     found = pairs.load_pairs(str(tmp_path), 8)
     assert colour(found.a) == [255, 255, 255] and colour(found.b) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("layout", ["train{}/", "train/{}/", "{}/"])
+def test_each_layout_of_two_folders_serves_both_chapters(tmp_path: Path, layout: str) -> None:
+    for side, shade in (("A", "red"), ("B", "blue")):
+        for number in range(2):
+            picture(tmp_path / layout.format(side) / f"{number}.png", shade, right=None)
+    found = pairs.load_pairs(str(tmp_path), 16)
+    assert len(found) == 2 and colour(found.a) == [255, 0, 0] and colour(found.b) == [0, 0, 255]
+    piles = pairs.load_unpaired(str(tmp_path), 16)
+    assert [colour(pile.all()) for pile in piles] == [[255, 0, 0], [0, 0, 255]]
+    assert [(len(pile), pile.note) for pile in piles] == [(2, "")] * 2
+    picture(tmp_path / "testA" / "9.png", right=None)
+    picture(tmp_path / "testB" / "9.png", right=None)
+    assert len(pairs.load_pairs(str(tmp_path), 16)) == 2  # what is kept for tests is not learned from
+    assert len(pairs.load_pairs(str(tmp_path), 16, "test")) == 1
+
+
+def test_pairs_side_by_side_may_have_any_even_width(tmp_path: Path) -> None:
+    whole = Image.new("RGB", (300, 100), "red")
+    whole.paste("blue", (150, 0, 300, 100))
+    whole.save(tmp_path / "wide.png")
+    found = pairs.load_pairs(str(tmp_path), 16)
+    assert colour(found.a) == [255, 0, 0] and colour(found.b) == [0, 0, 255]
+
+
+def test_masks_of_pairs_that_are_nearly_black_can_be_stretched_alone(tmp_path: Path) -> None:
+    for side, most in (("A", 255), ("B", 3)):
+        (tmp_path / "two" / side).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), most, np.uint8)).save(tmp_path / "two" / side / "1.png")
+    Image.fromarray(np.repeat(np.array([[255, 3]], np.uint8), 8, 0).repeat(8, 1)).save(tmp_path / "one.png")
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "one.png").rename(tmp_path / "beside" / "one.png")
+    for name in ("two", "beside"):
+        dark = pairs.load_pairs(str(tmp_path / name), 8)
+        assert "nearly black in B: no number is above 3 of 255 (--white 255 3 " in dark.note and "in A" not in dark.note
+        bright = pairs.load_pairs(str(tmp_path / name), 8, white=(255, 3))
+        assert colour(bright.a) == colour(bright.b) == [255] * 3 and "black" not in bright.note

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import load_file
 from torch import nn
 
-from common import UserError, devices, images
+from common import UserError, art, devices, images
 from common.data import pair_batches, pairs
 from common.run import Stopped
 from tests.conftest import same
@@ -25,11 +25,11 @@ Script = Callable[..., tuple[int, str, str]]
 FOLDER = "05_pix2pix"
 TRAIN, GENERATE = f"{FOLDER}/train.py", f"{FOLDER}/generate.py"
 TINY: dict[str, Any] = {
-    "size": 32, "width_g": 4, "width_d": 4, "batch_size": 4, "log_every": 2, "sample_every": 50, "save_every": 50,
+    "data": "satellite-map", "size": 32, "patch": "16", "lambda_l1": 100.0, "mirror": False, "width_g": 4, "width_d": 4, "batch_size": 4, "log_every": 2, "sample_every": 50, "save_every": 50,
     "accelerator": "cpu", "precision": "32-true",
 }  # fmt: skip
 SMALL = [
-    "--size", 32, "--width-g", 4, "--width-d", 4, "--batch-size", 4, "--log-every", 1, "--accelerator", "cpu",
+    "--data", "satellite-map", "--size", 32, "--patch", 16, "--no-mirror", "--width-g", 4, "--width-d", 4, "--batch-size", 4, "--log-every", 1, "--accelerator", "cpu",
     "--precision", "32-true",
 ]  # fmt: skip
 
@@ -151,6 +151,33 @@ def test_normalisation_is_the_papers_at_batch_one(model: ModuleType) -> None:
     assert isinstance(model.norm_layer("batch", 5), nn.BatchNorm2d) and model.norm_layer("batch", 5).eps == 1e-5
 
 
+@pytest.mark.parametrize("side", [1, 4, 8, 16])
+def test_doubling_by_resize_is_nearest_neighbour_and_a_convolution(model: ModuleType, side: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, side, side, dtype=torch.double, requires_grad=True)
+    layer = model.doubled(4, 6, "resize", bias=True).double()
+    larger = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    expected, found = F.conv2d(larger, layer.weight, layer.bias, padding=1), layer(x)
+    torch.testing.assert_close(found, expected)
+    some = torch.randn_like(expected)
+    slopes = [torch.autograd.grad((y * some).sum(), [x, layer.weight, layer.bias]) for y in (found, expected)]
+    torch.testing.assert_close(*slopes)
+    assert model.doubled(4, 6, "transposed").double()(x).shape == (2, 6, 2 * side, 2 * side)
+
+
+def test_only_transposed_convolutions_leave_a_raster_on_a_flat_map(model: ModuleType) -> None:
+    torch.manual_seed(0)
+    flat = torch.ones(1, 4, 16, 16)
+    for kind, clean in (("resize", True), ("transposed", False)):
+        inside = model.doubled(4, 6, kind)(flat)[..., 4:-4, 4:-4]
+        assert (inside.std((2, 3)).max() < 1e-6) == clean
+    kinds = [
+        {type(layer) for layer in model.Generator(64, 4, upsampling=kind).modules()}
+        for kind in ("resize", "transposed")
+    ]
+    assert nn.ConvTranspose2d not in kinds[0] and model.ResizeConv2d not in kinds[1]
+
+
 def test_norms_and_biases_are_where_the_paper_has_them(model: ModuleType) -> None:
     generator, judge = model.Generator(64, 4), model.Discriminator(64, 4)
     norms = [isinstance(block[-1], nn.InstanceNorm2d) for block in generator.down]
@@ -257,7 +284,7 @@ def test_jitter_and_mirror_treat_both_sides_alike(train: ModuleType) -> None:
 def test_jitter_and_mirror_each_change_the_run(train: ModuleType, tmp_path: Path) -> None:
     found = []
     for i, flags in enumerate(({}, {"jitter": True}, {"mirror": True})):
-        folder = train.train(train.Config(**TINY, **flags, max_steps=2, out=str(tmp_path / str(i))))
+        folder = train.train(train.Config(**TINY | flags, max_steps=2, out=str(tmp_path / str(i))))
         found.append(load_file(folder / "weights.safetensors"))
     assert not same(found[0], found[1]) and not same(found[0], found[2]) and not same(found[1], found[2])
 
@@ -267,7 +294,14 @@ def test_one_step_minimises_what_the_readme_says(
     train: ModuleType, model: ModuleType, tmp_path: Path, direction: str
 ) -> None:
     """The first step by hand: the same networks, D's half of Eq. 1 with the fake held fixed, then Eq. 4 with the new D."""
-    settings = TINY | {"norm": "instance", "dropout": 0.0, "direction": direction, "seed": 3}
+    # Transposed: after resize and instance norm, what the middle of the first kernel adds is taken away again (no gradient).
+    settings = TINY | {
+        "norm": "instance",
+        "upsampling": "transposed",
+        "dropout": 0.0,
+        "direction": direction,
+        "seed": 3,
+    }
     config = train.Config(**settings | {"log_every": 1}, max_steps=1, out=str(tmp_path / "run"))
     folder = train.train(config)
     saved = torch.load(folder / "last.ckpt", weights_only=True)
@@ -278,7 +312,9 @@ def test_one_step_minimises_what_the_readme_says(
     fabric = devices.make_fabric(config)
     x, y = next(pair_batches(pairs.load_pairs("satellite-map", 32), 4, 3, fabric))
     x, y = (x, y) if direction == "AtoB" else (y, x)
-    opt_g, opt_d = (torch.optim.Adam(n.parameters(), config.lr, (0.5, 0.999)) for n in (generator, judge))
+    opt_g, opt_d = (
+        torch.optim.Adam(n.parameters(), config.lr, (config.beta1, config.beta2)) for n in (generator, judge)
+    )
     bce = F.binary_cross_entropy_with_logits
     fake = generator(x).detach()
     real_logits, fake_logits = judge(x, y), judge(x, fake)
@@ -300,8 +336,25 @@ def test_one_step_minimises_what_the_readme_says(
     assert history["loss/g"][0] == pytest.approx(loss_g.item(), rel=1e-4)
 
 
+def test_what_is_stored_is_an_average_of_the_generator(train: ModuleType, tmp_path: Path) -> None:
+    """With forgetting min(decay, (1 + n) / (10 + n)): of four steps by hand, from the generators of the single steps."""
+    steps, average = 4, {}
+    for n in range(1, steps + 1):
+        settings = TINY | {"max_steps": n, "decay_from": 1.0, "log_every": 1, "save_every": 1}
+        folder = train.train(train.Config(**settings, out=str(tmp_path / str(n))))
+        raw = torch.load(folder / "last.ckpt", weights_only=True)["generator"]
+        forget = 1 if n == 1 else 1 - n / (9 + n)  # the first one is copied
+        average = {
+            k: v if n == 1 else average[k] + forget * (v - average[k]) for k, v in raw.items() if v.is_floating_point()
+        }
+    stored = load_file(folder / "weights.safetensors")
+    for name, value in average.items():
+        torch.testing.assert_close(stored[name].float(), value, rtol=2e-3, atol=1e-4)
+    assert not all(torch.allclose(stored[name].float(), raw[name], rtol=2e-3, atol=1e-4) for name in average)
+
+
 def test_parts_of_a_batch_add_up_to_the_whole(train: ModuleType, tmp_path: Path) -> None:
-    quiet = TINY | {"norm": "instance", "dropout": 0.0, "log_every": 1, "max_steps": 4}
+    quiet = TINY | {"norm": "instance", "upsampling": "transposed", "dropout": 0.0, "log_every": 1, "max_steps": 4}
     weights, curves = [], []
     for parts in (1, 4):
         folder = train.train(train.Config(**quiet, accumulate=parts, out=str(tmp_path / str(parts))))
@@ -322,7 +375,7 @@ def test_without_a_game_there_is_no_judge_and_without_l1_no_truth(train: ModuleT
     )
     saved = torch.load(alone / "last.ckpt", weights_only=True)
     assert not saved["opt_d"]["state"]  # D has never been touched
-    game = train.train(train.Config(**TINY, lambda_l1=0.0, max_steps=4, out=str(tmp_path / "gan")))
+    game = train.train(train.Config(**TINY | {"lambda_l1": 0.0}, max_steps=4, out=str(tmp_path / "gan")))
     history = json.loads((game / "metrics.json").read_text())
     assert all(loss < 10 for loss in history["loss/g"]) and "loss/d" in history
 
@@ -364,11 +417,23 @@ def test_the_seed_decides_and_looking_does_not(train: ModuleType, tmp_path: Path
 
 def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Path) -> None:
     """Without BatchNorm and noise, which look at one process alone, two processes learn what one does."""
-    quiet = ["--norm", "instance", "--dropout", 0, "--jitter", "--mirror", "--max-steps", 6]
-    one_and_two(TRAIN, *SMALL, *quiet)
+    quiet = [
+        "--norm",
+        "instance",
+        "--upsampling",
+        "transposed",
+        "--dropout",
+        0,
+        "--jitter",
+        "--mirror",
+        "--max-steps",
+        6,
+    ]
+    one_and_two(TRAIN, *(flag for flag in SMALL if flag != "--no-mirror"), *quiet)
     one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
     for part in ("generator", "discriminator"):
-        assert max((one[part][name] - two[part][name]).abs().max().item() for name in one[part]) < 1e-5, part
+        apart = [(one[part][name] - two[part][name]).abs().mean().item() for name in one[part]]
+        assert max(apart) < 1e-4, part  # of a step of 1e-3: Adam makes much of what is rounding in a gradient near 0
 
 
 def test_examples_are_of_the_test_pairs_and_a_broken_one_is_named(train: ModuleType, tmp_path: Path) -> None:
@@ -379,13 +444,12 @@ def test_examples_are_of_the_test_pairs_and_a_broken_one_is_named(train: ModuleT
 
     own("train", 10)
     config = train.Config(**TINY | {"data": str(tmp_path)})
-    learned = pairs.load_pairs(config.data, 32)
-    assert train.examples(config, learned)[0].unique().tolist() == [10]  # there is no test/: those of the training
+    assert train.examples(config)[0].unique().tolist() == [10]  # there is no test/: those of the training
     broken = own("test", 200)
-    assert train.examples(config, learned)[0].unique().tolist() == [200]
+    assert train.examples(config)[0].unique().tolist() == [200]
     broken.write_text("no picture")
     with pytest.raises(UserError, match=r"cannot read the picture .*test/1\.png"):
-        train.examples(config, learned)
+        train.examples(config)
 
 
 def test_sample_grids_have_three_rows(script: Script, tmp_path: Path) -> None:
@@ -452,15 +516,34 @@ def test_scores_against_their_definitions(scores: ModuleType) -> None:
     assert scores.compare(truth, truth)["l1"] == 0 and scores.compare(truth, truth)["detail"] == pytest.approx(1)
 
 
-def test_detail_counts_the_finest_waves_only(scores: ModuleType) -> None:
-    """Parseval: all power together is the mean square; a wave of 8 pixels is not fine, one of 3 pixels is."""
-    column = torch.arange(48).float()
-    for period, fine in ((8, False), (3, True)):
-        wave = torch.cos(2 * math.pi * column / period).expand(1, 1, 48, 48)
-        assert (scores.fine_power(wave).item() > 1e-3) == fine
-    white = torch.randn(20, 3, 64, 64)
-    assert scores.fine_power(white).item() == pytest.approx(1, rel=0.05)
-    assert scores.compare(0.5 * white.clamp(-1, 1), white.clamp(-1, 1))["detail"] == pytest.approx(0.25, rel=0.05)
+def test_detail_counts_fine_waves_and_lattice_those_of_a_raster(scores: ModuleType) -> None:
+    """A wave of 8 pixels is neither, one of 3 (nearly) is detail, and patterns that repeat every 2 or 4 pixels are a lattice."""
+    place = torch.arange(64).float()
+    fine, lattice = scores.waves(64)
+    assert not (fine & lattice).any() and lattice.sum() == 15 and not lattice[0, 0]
+    cases = {
+        (8, 0): (0, 0), (64 / 21, 0): (1, 0), (4, 0): (0, 1), (2, 0): (0, 1), (2, 2): (0, 1), (4, 2): (0, 1), (64 / 21, 4): (1, 0),
+    }  # fmt: skip
+    for (rows, columns), (in_fine, in_lattice) in cases.items():
+        wave = 0.5 * torch.cos(2 * math.pi * place / rows)[:, None].expand(64, 64)
+        wave = wave * torch.cos(2 * math.pi * place / columns) if columns else wave
+        power = scores.power(wave.expand(1, 1, 64, 64))
+        assert [bool(power[kind].sum() > 0.01 * power.sum()) for kind in (fine, lattice)] == [in_fine, in_lattice], (
+            rows,
+            columns,
+        )
+    white = torch.randn(20, 3, 64, 64).clamp(-1, 1)
+    assert scores.power(white).mean().item() == pytest.approx(white.square().mean().item(), rel=0.01)  # Parseval
+    found = scores.compare(0.5 * white, white)
+    assert found["detail"] == pytest.approx(0.25, rel=0.05) and found["lattice"] == pytest.approx(0.25, rel=0.05)
+
+
+def test_a_raster_raises_the_lattice_and_not_the_detail(scores: ModuleType) -> None:
+    torch.manual_seed(0)
+    truth = F.interpolate(torch.rand(8, 3, 16, 16) - 0.5, size=64, mode="bilinear") + 0.05 * torch.randn(8, 3, 64, 64)
+    raster = 0.1 * (-1) ** torch.arange(64.0) * torch.ones(64, 1)
+    found = scores.compare(truth + raster, truth)
+    assert found["lattice"] > 5 and found["detail"] == pytest.approx(1, abs=0.02)
 
 
 def test_the_references_need_no_network(scores: ModuleType) -> None:
@@ -471,23 +554,44 @@ def test_the_references_need_no_network(scores: ModuleType) -> None:
     assert rows["mean predictor"]["l1"] == pytest.approx((rounded - truth).abs().mean().item(), abs=3e-3)
     assert rows["blurred truth"]["detail"] < 0.05
     printed = scores.table(rows)
-    assert "ratio" in printed and " 1.00 " in printed.splitlines()[1]
+    assert "ratio" in printed and " 1.00 " in printed.splitlines()[1] and "FCD" not in printed
 
 
 # ------------------------------------------------------------------------------------------------------- generate
 
 
-def test_generate_writes_what_it_says(script: Script, tmp_path: Path, scores: ModuleType) -> None:
-    code, printed, errors = script(GENERATE, "--score", "--interpolate", "--num", 6, "--out", tmp_path)
+SATELLITE = ["--weights", Path(__file__).resolve().parents[1] / FOLDER / "satellite-to-map.safetensors"]
+
+
+def test_generate_draws_and_colours(script: Script, tmp_path: Path) -> None:
+    code, printed, errors = script(GENERATE, "--interpolate", "--num", 6, "--out", tmp_path)
     assert code == 0, errors
-    for name in ("grid.png", "flight.gif", "flight.png", "score.json"):
+    for name in ("grid.png", "interpolation.gif", "interpolation.png"):
         assert (tmp_path / name).stat().st_size > 300 and name in printed
     assert Image.open(tmp_path / "grid.png").size == ((6 * 66 + 2) * 2, (3 * 66 + 2) * 2)
-    assert getattr(Image.open(tmp_path / "flight.gif"), "n_frames", 1) > 20
-    assert "6 test pairs (a sample of 426) of satellite-map, AtoB" in printed and "mean predictor" in printed
+    frames = Image.open(tmp_path / "interpolation.gif")
+    assert getattr(frames, "n_frames", 1) > 12 and frames.size == ((4 * 66 + 2) * 2, (2 * 66 + 2) * 2)
+
+
+def test_drawings_appear_from_above(generate: ModuleType) -> None:
+    generator, _ = generate.load_generator()
+    drawings = torch.rand(2, 3, 64, 64) - 1  # all of it dark
+    frames = generate.appearing(generator, drawings, 9)
+    assert len(frames) == 9 and all(frame.shape == (4, 3, 64, 64) for frame in frames)
+    assert (frames[0][:2] == 1).all() and torch.equal(frames[-1][:2], drawings)
+    assert torch.equal(frames[4][:2, :, :32], drawings[:, :, :32]) and (frames[4][:2, :, 32:] == 1).all()
+
+
+def test_scores_of_tiles_beside_their_references(script: Script, tmp_path: Path, scores: ModuleType) -> None:
+    code, printed, errors = script(GENERATE, *SATELLITE, "--score", "--interpolate", "--num", 6, "--out", tmp_path)
+    assert code == 0, errors
+    assert getattr(Image.open(tmp_path / "interpolation.gif"), "n_frames", 1) > 20
+    assert "6 test pairs of satellite-map, AtoB" in printed and "mean predictor" in printed
     found = json.loads((tmp_path / "score.json").read_text())
     assert set(found) == {"pix2pix", "mean predictor", "blurred truth"}
-    test, train = (images.to_float(pairs.load_pairs("satellite-map", 64, split).b) for split in ("test", "train"))
+    test, train = (
+        images.to_float(pairs.load_pairs("satellite-map", 64, *part).b) for part in (("test",), ("train", 1000))
+    )
     spread = [0, 85, 170, 255, 340, 425]  # not the first six, which are one strip of longitude
     assert found["mean predictor"] == pytest.approx(scores.references(train, test[spread])["mean predictor"], rel=1e-4)
 
@@ -501,7 +605,7 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
     Image.new("CMYK", (64, 64)).save(folder / "below" / "glass.tif")
     (folder / "._grey.jpg").write_bytes(b"what macOS writes beside a picture")
     (folder / "notes.txt").write_text("no picture")
-    code, printed, errors = script(GENERATE, folder, "--out", tmp_path / "out")
+    code, printed, errors = script(GENERATE, *SATELLITE, folder, "--out", tmp_path / "out")
     assert code == 0, errors
     assert "grey.jpg: 300×200, its middle 200×200 resized to 64×64" in printed
     assert "glass.png: 50×90, its middle 50×50 resized to 64×64" in printed
@@ -509,17 +613,17 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
         assert Image.open(tmp_path / "out" / f"{name}.png").size == (64, 64)
     (tmp_path / "other").mkdir()
     Image.effect_noise((70, 70), 60).save(tmp_path / "other" / "glass.png")
-    code, printed, errors = script(GENERATE, folder, tmp_path / "other", "--out", tmp_path / "both")
-    assert code == 0 and len(list((tmp_path / "both").iterdir())) == 4, errors  # one file for each picture
+    code, printed, errors = script(GENERATE, *SATELLITE, folder, tmp_path / "other", "--out", tmp_path / "both")
+    assert code == 0 and len(list((tmp_path / "both").iterdir())) == 8, errors  # two files for each picture
     own = Image.effect_noise((40, 40), 60)
     own.save(tmp_path / "other" / "glass_translated.png")  # of the user's, with the name of a translation
     code, _, errors = script(GENERATE, tmp_path / "other", "--out", tmp_path / "other")
     assert code == 0 and Image.open(tmp_path / "other" / "glass_translated.png").tobytes() == own.tobytes(), errors
     assert (tmp_path / "other" / "glass_translated_2.png").exists()
-    code, printed, errors = script(GENERATE, folder / "grey.jpg", "--whole", "--out", tmp_path / "out")
+    code, printed, errors = script(GENERATE, *SATELLITE, folder / "grey.jpg", "--whole", "--out", tmp_path / "out")
     assert code == 0, errors
-    assert "grey.jpg: 300×200, resized to 320×192" in printed
-    assert Image.open(tmp_path / "out" / "grey_translated.png").size == (320, 192)
+    assert "grey.jpg: 300×200, translated at 320×192" in printed
+    assert Image.open(tmp_path / "out" / "grey_translated.png").size == (300, 200)
 
 
 def test_a_path_may_begin_at_home(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -537,7 +641,7 @@ def test_a_path_may_begin_at_home(script: Script, tmp_path: Path, monkeypatch: p
 
 
 def test_the_table_of_pictures_that_are_all_the_same(chapter: Chapter) -> None:
-    row = {"l1": 0.25, "psnr": 12.0, "ssim": 0.5, "detail": 0.1}
+    row = {"l1": 0.25, "psnr": 12.0, "ssim": 0.5, "detail": 0.1, "lattice": 1.0}
     printed = chapter(FOLDER, "scores").table({"pix2pix": row, "mean predictor": row | {"l1": 0.0}})
     assert printed.splitlines()[1].split()[:3] == ["pix2pix", "0.2500", "nan"]  # no ratio to nothing, and no error
 
@@ -567,7 +671,7 @@ def test_a_run_on_own_pairs_is_translated_back_and_scored(script: Script, tmp_pa
     code, printed, errors = script(GENERATE, *weights, "--score")
     assert code == 0 and "6 test pairs" in printed and "BtoA" in printed, errors
     code, _, errors = script(GENERATE, *weights, "--interpolate")
-    assert code == 2 and "flies over the world of satellite-map" in errors.splitlines()[-1]
+    assert code == 2 and "not over" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -578,6 +682,8 @@ def test_a_run_on_own_pairs_is_translated_back_and_scored(script: Script, tmp_pa
         (["--num", 0], "--num must be above 0"),
         (["--weights", "/no/such.safetensors"], "there are no weights"),
         (["--data", "satelite-map"], "did you mean satellite-map"),
+        ([*SATELLITE, "--clean"], "--clean is for drawings"),
+        (["--whole"], "--whole is not for drawings"),
     ],
 )
 def test_generate_explains_wrong_input(script: Script, tmp_path: Path, arguments: list[object], expected: str) -> None:
@@ -585,9 +691,117 @@ def test_generate_explains_wrong_input(script: Script, tmp_path: Path, arguments
     assert code == 2 and expected in errors.splitlines()[-1] and "Traceback" not in errors
 
 
+# ------------------------------------------------------------------------------------------- a drawing of one's own
+
+
+@pytest.fixture
+def drawing(chapter: Chapter) -> ModuleType:
+    return chapter(FOLDER, "drawing")
+
+
+def drawn(seed: str, size: int, pen: float = 4) -> Image.Image:
+    """A face in ink on white, with lines of `pen` 64ths of 4 pixels at 64×64."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(art, "PEN", art.PEN.replace("stroke-width: 4", f"stroke-width: {pen}"))
+        return Image.fromarray(art.draw_one(seed, "sketches", (size,))[0][0][..., 0])
+
+
+def photographed(sheet: Image.Image, seed: int) -> Image.Image:
+    """A drawing in pencil on grey paper, larger than itself, in uneven light, with grain."""
+    paper = Image.new("L", (sheet.width * 2, round(sheet.height * 1.5)), 255)
+    paper.paste(sheet, (sheet.width // 3, sheet.height // 4))
+    rows, columns = np.mgrid[: paper.height, : paper.width]
+    light = 150 + 60 * columns / paper.width - 40 * rows / paper.height
+    pencil = 1 - 0.6 * (1 - np.asarray(paper) / 255)
+    grain = np.random.default_rng(seed).normal(0, 5, pencil.shape)
+    return Image.fromarray((light * pencil + grain).clip(0, 255).astype(np.uint8))
+
+
+def off(first: Image.Image, second: Image.Image) -> float:
+    """Mean distance of two drawings in shades of grey, after a slight blur: a line that is a pixel off counts little."""
+    soft = [
+        np.asarray(picture.convert("L").filter(ImageFilter.GaussianBlur(1.5)), float) for picture in (first, second)
+    ]
+    return float(np.abs(soft[0] - soft[1]).mean())
+
+
+@pytest.mark.parametrize("width", [1, 3, 6, 11])
+def test_the_width_of_lines_is_measured(drawing: ModuleType, width: int) -> None:
+    sheet = Image.new("L", (300, 300), 255)
+    pen = ImageDraw.Draw(sheet)
+    pen.rectangle((40, 40, 220, 200), outline=0, width=width)
+    pen.ellipse((150, 210, 190, 250), fill=0)  # a dot is no line
+    assert drawing.line_width(sheet) == pytest.approx(width, abs=1)
+    assert drawing.line_width(Image.new("L", (30, 30), 255)) == 0
+
+
+def test_a_large_drawing_becomes_one_that_the_network_knows(drawing: ModuleType) -> None:
+    for seed in ("test-0", "test-3", "test-5"):
+        known, thin = drawn(seed, 64), drawn(seed, 800, pen=1.2)
+        found, done = drawing.prepare(thin.convert("RGB"), 64)
+        assert found.size == (64, 64) and any("lines made thicker" in step for step in done)
+        assert off(found, known) < 0.5 * off(thin.resize((64, 64), Image.Resampling.BOX), known)
+        as_it_was, done = drawing.prepare(known.convert("RGB"), 64)
+        assert np.array_equal(as_it_was, known) and done == []  # what the network knows stays as it is
+
+
+def test_a_photograph_is_cleaned_and_cut_out(drawing: ModuleType) -> None:
+    for seed in ("test-1", "test-4", "test-7"):
+        photo = photographed(drawn(seed, 700, pen=1.5), seed=1)
+        found, done = drawing.prepare(photo.convert("RGB"), 64, clean=True)
+        levels = np.asarray(found)
+        assert (levels > 250).mean() > 0.5 and (levels < 60).mean() > 0.03  # white paper, black lines
+        assert "cut out the drawing" in done and "paper to white and lines to black" in done
+        dark = np.flatnonzero((levels < 128).any(1))
+        assert dark[0] < 8 and dark[-1] > 60  # it fills the picture, and shoulders stand on the lower edge
+        _, done = drawing.prepare(photo.convert("RGB"), 64)
+        assert "its paper is not white: try --clean" in done
+
+
+def test_drawings_that_are_not_square_or_empty(drawing: ModuleType) -> None:
+    wide = Image.new("L", (900, 300), 255)
+    wide.paste(drawn("test-2", 300), (300, 0))
+    found, done = drawing.prepare(wide.convert("RGB"), 64)
+    assert "paper added to make it square" in done and (np.asarray(found)[:20] == 255).all()
+    for clean in (False, True):
+        empty, _ = drawing.prepare(Image.new("RGB", (90, 70), "white"), 64, clean)
+        assert empty.size == (64, 64) and (np.asarray(empty) > 250).all()
+        assert drawing.prepare(Image.new("RGB", (1, 1)), 64, clean)[0].size == (64, 64)
+
+
+def test_a_drawing_gets_its_answers(script: Script, tmp_path: Path) -> None:
+    drawn("test-9", 500, pen=2).save(tmp_path / "me.png")
+    photographed(drawn("test-9", 500, pen=2), 0).save(tmp_path / "photo.jpg")
+    code, printed, errors = script(GENERATE, tmp_path / "me.png", "--num", 3, "--out", tmp_path / "out")
+    assert code == 0, errors
+    assert "me.png: 500×500, lines made thicker" in printed and "resized to 64×64" in printed
+    assert Image.open(tmp_path / "out" / "me_translated.png").size == (64, 64)
+    assert Image.open(tmp_path / "out" / "me_beside.png").size == (4 * (4 * 66 + 2), 4 * 68)
+    code, printed, errors = script(GENERATE, tmp_path / "photo.jpg", "--clean", "--out", tmp_path / "out")
+    assert code == 0 and "paper to white" in printed, errors
+    for name in ("me", "photo"):  # a face in colours, not a drawing
+        answer = np.asarray(Image.open(tmp_path / "out" / f"{name}_translated.png").convert("HSV"))
+        assert answer[..., 1].mean() > 40
+
+
 def test_shipped_weights_keep_the_readmes_promise(generate: ModuleType, scores: ModuleType) -> None:
+    """1,000 test drawings: L1 alone is nearer to the truth, and three times as far from real faces; no raster."""
+    some = pairs.load_pairs("sketches", 64, "test", 1000)
+    drawings, truth = (images.to_float(side) for side in some[list(range(len(some)))])
+    found = {}
+    for name in ("weights", "l1-alone"):
+        generator, settings = generate.load_generator(Path(generate.HERE) / f"{name}.safetensors")
+        assert (settings["data"], settings["direction"], settings["size"]) == ("sketches", "AtoB", 64)
+        torch.manual_seed(1)
+        found[name] = scores.compare(generate.translate(generator, drawings), truth, faces=True)
+    assert found["l1-alone"]["l1"] < found["weights"]["l1"]
+    assert found["l1-alone"]["fcd"] > 3 * found["weights"]["fcd"]
+    assert found["weights"]["lattice"] < 1.5 and 0.5 < found["weights"]["detail"] < 1.5
+
+
+def test_maps_keep_the_readmes_promise(generate: ModuleType, scores: ModuleType) -> None:
     """At most 0.65 of the mean predictor's L1, on tiles that share no pixel with those of the training."""
-    generator, settings = generate.load_generator()
+    generator, settings = generate.load_generator(SATELLITE[1])
     assert (settings["data"], settings["direction"], settings["size"]) == ("satellite-map", "AtoB", 64)
     test, train = (pairs.load_pairs("satellite-map", 64, split) for split in ("test", "train"))
     truth = images.to_float(test.b)

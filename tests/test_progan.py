@@ -520,7 +520,10 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, errors = script(GENERATE, "--weights", weights, "--num", 4, "--out", tmp_path / "own", "--interpolate")
     assert code == 0, errors
-    assert (tmp_path / "own" / "grid.png").exists() and (tmp_path / "own" / "interpolation.gif").exists()
+    assert {file.name for file in (tmp_path / "own").iterdir()} == {
+        "grid_weights-run.png",
+        "interpolation_weights-run.gif",
+    }
 
 
 def test_own_pictures_are_read_at_every_size(script: Script, tmp_path: Path) -> None:
@@ -710,6 +713,22 @@ FCD_PROMISED, RECALL_PROMISED = 3.5, 0.25  # real faces 0.5, blurred ones 7, an 
 def test_any_stage_can_be_shown_and_others_are_refused(script: Script, tmp_path: Path, resolution: int) -> None:
     code, _, errors = script(GENERATE, "--resolution", resolution, "--num", 8, "--out", tmp_path)
     assert code == 0, errors
-    assert Image.open(tmp_path / "grid.png").size[0] == 8 * 66 + 2
+    assert Image.open(tmp_path / f"grid_resolution-{resolution}.png").size[0] == 8 * 66 + 2
     code, _, errors = script(GENERATE, "--resolution", 128, "--out", tmp_path)
     assert code == 2 and "--resolution must be one of [4, 8, 16, 32, 64]" in errors
+
+
+def test_a_picture_has_its_own_number(script: Script, tmp_path: Path) -> None:
+    """Alone, among others, and after other seeds: the same picture; another number is another one."""
+    for name, seeds in (("alone", [31]), ("among", [5, 31, 9])):
+        flags = ["--num", 1, "--seeds", *seeds, "--seed", len(seeds), "--out", tmp_path / name]
+        code, _, errors = script(GENERATE, *flags)
+        assert code == 0, errors
+    alone, among, other = (
+        np.asarray(Image.open(next((tmp_path / folder).glob(f"number_{number}_*.png"))))
+        for folder, number in (("alone", 31), ("among", 31), ("among", 5))
+    )
+    assert (alone == among).all() and (among != other).mean() > 0.2
+    assert alone.shape == (4 * 64, 4 * 64, 3)
+    code, _, errors = script(GENERATE, "--seeds", -1, "--out", tmp_path)
+    assert code == 2 and "--seeds" in errors

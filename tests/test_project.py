@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,11 +18,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from tests.conftest import QUICK, ROOT
+from docs import pictures
+from tests.conftest import CHAPTERS, QUICK, ROOT
 
 NOTEBOOKS = sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))
 BINARY = {".safetensors", ".gz", ".npz", ".zip", ".png", ".gif", ".jpg", ".webp"}
-MOST_BINARY = 56  # MiB in all. Each version of such a file stays in the history: raise it knowingly
+MOST_BINARY = 58  # MiB in all. Each version of such a file stays in the history: raise it knowingly
 MOST_NOTEBOOK = 4.5  # MiB
 WIDEST = 1600  # pixels
 
@@ -87,7 +89,7 @@ def test_a_report_says_what_machine_it_is() -> None:
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text())
     assert {"name", "description", "body"} <= form.keys()
     asked = " ".join(part["attributes"].get("description", "") for part in form["body"])
-    words = re.search(r"`python (-m common\.\w+)`", asked)
+    words = re.search(r"`python (tests/\w+\.py)`", asked)
     assert words
     printed = subprocess.run([sys.executable, *words[1].split()], cwd=ROOT, capture_output=True, text=True).stdout
     facts = dict(re.split(r"  +", line, maxsplit=1) for line in printed.splitlines())
@@ -97,11 +99,78 @@ def test_a_report_says_what_machine_it_is() -> None:
 
 
 def test_binary_files_stay_few() -> None:
-    folders = [*ROOT.glob("[0-9][0-9]_*"), ROOT / "common"]
+    folders = [*ROOT.glob("[0-9][0-9]_*"), ROOT / "common", ROOT / "docs"]
     files = [path for folder in folders for path in folder.rglob("*") if path.suffix in BINARY]
     own = {path: path.stat().st_size for path in files}
     largest = sorted(own, key=own.__getitem__)[-5:]
     assert sum(own.values()) <= MOST_BINARY * 2**20, f"{sum(own.values()) / 2**20:.1f} MiB; the largest are {largest}"
+
+
+def test_pictures_of_the_documents_come_from_their_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each is one that docs/pictures.py makes, no wider than a page shows it; and the script draws one anew, the same."""
+    made = {path for path, _ in pictures.PICTURES.values()}
+    assert {*(ROOT / "docs" / "pictures").glob("*")} <= made
+    for path in made:
+        assert Image.open(path).width <= 800 and path.stat().st_size < 150_000, path.name
+    kept, draw = pictures.PICTURES["distances"]
+    monkeypatch.setitem(pictures.PICTURES, "distances", (tmp_path / "distances.png", draw))
+    pictures.main(["distances"])
+    new, old = (np.asarray(Image.open(path).convert("RGB"), float) for path in (tmp_path / "distances.png", kept))
+    assert np.abs(new[60:170] - old[60:170]).mean() < 8  # the faces, not the letters, of which each system has its own
+
+
+# Walkthroughs that do not keep the measure yet. A name leaves this list when its text does, and the test asks for that.
+TOO_LONG_YET = ["06_cyclegan"]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a Markdown text, without code, formulas, tables, pictures and headings."""
+    text = re.sub(r"```.*?```|\$\$.*?\$\$", "\n\n", text, flags=re.DOTALL)
+    text = "\n".join(line for line in text.splitlines() if not re.match(r"\s*(#|\||<|!\[)", line))
+    text = re.sub(r"`[^`\n]*`|\$[^$\n]+\$", "X", text)  # code and a formula inside of a sentence are a word
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # a link is its words
+    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n|\n\s*(?:[-*]|\d+\.)\s", text)]
+    found = [part for block in blocks for part in re.split(r"(?<=[.!?])[)\"*_]*\s+(?=[A-Z\"(*_])", block)]
+    return [part for part in found if len(part.split()) > 2]
+
+
+def faults(text: str, most: int) -> list[str]:
+    """What makes a walkthrough hard to read: its length, long sentences, many parentheses."""
+    parts = sentences(text)
+    lengths = [len(part.split()) for part in parts]
+    words = len(re.sub(r"```.*?```", "", text, flags=re.DOTALL).split())
+    total, brackets = sum(lengths), sum(part.count("(") for part in parts)
+    found = {
+        f"{words} words, at most {most}": words > most,
+        f"a sentence of {max(lengths)} words, at most 35": max(lengths) > 35,
+        f"{total / len(parts):.1f} words a sentence, at most 20": total > 20 * len(parts),
+        f"{brackets} parentheses in {total} words, at most 1.5 in 100": brackets > 0.015 * total,
+    }
+    return [fault for fault, is_one in found.items() if is_one]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_walkthrough_reads_in_one_go(chapter: str) -> None:
+    """At most 2,000 words (2,800 in 08) as `wc -w` counts, but for code and diagrams; in sentences that one can read aloud."""
+    found = faults((ROOT / chapter / "README.md").read_text(), 2800 if chapter.startswith("08") else 2000)
+    if chapter in TOO_LONG_YET:
+        assert found, f"{chapter} keeps the measure: take it off the list"
+    else:
+        assert not found, f"{chapter}/README.md: {found}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("A short one here. " * 501, "2004 words"),
+        ("Three short words. " + "Word " * 36 + "end.", "a sentence of 37 words"),
+        (("Word " * 21 + "end. ") * 3, "22.0 words a sentence"),
+        ("One thing (and another) is here. " * 3, "3 parentheses"),
+    ],
+)
+def test_the_measure_of_a_walkthrough_finds_each_fault(text: str, what: str) -> None:
+    assert any(fault.startswith(what) for fault in faults(text, 2000))
+    assert not faults("A link [to a page](https://a.b/c) is its words. `f(x)` and $g(x)$ are one each.", 2000)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -15,16 +16,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from common import UserError, checkpoint, command_line, data, devices, relative, run
-from tests.conftest import ROOT, fork, free_port, pair, same, start
+from common import UserError, checkpoint, command_line, data, devices, load_chapter, relative, run
+from tests.conftest import CHAPTERS, ROOT, fork, free_port, pair, same, start
 
 Script = Callable[..., tuple[int, str, str]]
-TRAIN = "01_basic_gan/train.py"
+TRAIN, GENERATE = "01_basic_gan/train.py", "01_basic_gan/generate.py"
 SMALL = [
     "--generator-hidden",
     16,
@@ -179,9 +181,9 @@ def test_own_colour_pictures_train_and_generate(script: Script, tmp_path: Path) 
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, _ = script("01_basic_gan/generate.py", "--weights", weights, "--neighbours", "--out", tmp_path / "made")
     assert code == 0
-    assert Image.open(tmp_path / "made" / "neighbours.png").size == ((16 * 18 + 2) * 2, (2 * 18 + 2) * 2)
+    assert Image.open(tmp_path / "made" / "neighbours_weights-run.png").size == ((16 * 18 + 2) * 2, (2 * 18 + 2) * 2)
     code, _, errors = script("01_basic_gan/generate.py", "--weights", weights, "--score", "--out", tmp_path / "made")
-    assert code == 2 and "no classifier for the pictures" in errors
+    assert code == 2 and "a score needs 40 real pictures" in errors
 
 
 def test_unwritable_output_is_named(script: Script, tmp_path: Path) -> None:
@@ -405,8 +407,110 @@ def test_ctrl_c_saves_first_and_says_how_to_go_on(tmp_path: Path, polite: signal
     assert process.returncode == 130
     step, where = errors.splitlines()[-1].split("; go on with --resume ")
     assert step.startswith("stopped at step") and "Traceback" not in errors
+    assert "finishing this step and saving; a second Ctrl-C leaves at once" in errors
     assert [os.path.relpath(out)] == shlex.split(where)  # as a shell takes it
     assert checkpoint.load_checkpoint(out, "01_basic_gan")["step"] >= 20
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_ends_the_process_whatever_it_is_doing(tmp_path: Path, second: signal.Signals) -> None:
+    """A step that never ends: here it waits for a lock that nobody gives back."""
+    program = f"""
+import sys, threading
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "01_basic_gan")!r}]
+import train
+lock = threading.Lock()
+lock.acquire()
+train.Run.randn = lambda *_: print("stuck", flush=True) or lock.acquire()
+train.train(train.Config(max_steps=9, accelerator="cpu", out={str(tmp_path / "run")!r}))
+"""
+    (tmp_path / "stuck.py").write_text(program)
+    process = start(str(tmp_path / "stuck.py"))
+    try:
+        assert process.stdout and "stuck\n" in iter(process.stdout.readline, "")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr and any("a second Ctrl-C leaves at once" in process.stderr.readline() for _ in range(9))
+        process.send_signal(second)
+        assert process.wait(20) == -second
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_run_of_other_classes_is_not_resumed(script: Script, tmp_path: Path) -> None:
+    for folder, names in (("pets", ("cats", "dogs")), ("food", ("bread", "cheese"))):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            for number in range(4):
+                Image.effect_noise((16, 16), 50 + number).save(tmp_path / folder / name / f"{number}.png")
+    train, run = "04_conditional_gan/train.py", tmp_path / "run"
+    small = ["--width", 4, "--batch-size", 4, "--accelerator", "cpu", "--size", 16]
+    code, printed, errors = script(train, *small, "--data", tmp_path / "pets", "--max-steps", 2, "--out", run)
+    assert code == 0 and "classes    cats, dogs\n" in printed, errors
+    before = (run / "last.ckpt").read_bytes()
+    code, _, errors = script(train, "--resume", run, "--data", tmp_path / "food", "--max-steps", 4)
+    assert (
+        code == 2 and "--data has the classes bread, cheese, and the run had cats, dogs: give it the pictures" in errors
+    )
+    assert (run / "last.ckpt").read_bytes() == before
+    (tmp_path / "pets").rename(tmp_path / "moved")
+    assert script(train, "--resume", run, "--data", tmp_path / "moved", "--max-steps", 4)[0] == 0
+
+
+def test_a_run_into_a_file_says_now_and_then_how_far_it_is(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, quiet, errors = script(TRAIN, *SMALL, "--max-steps", 4, "--out", tmp_path / "quiet")
+    assert code == 0 and "minutes left" not in quiet, errors
+    monkeypatch.setattr("common.run.SECONDS_OF_SILENCE", 0)
+    _, printed, _ = script(TRAIN, *SMALL, "--max-steps", 4, "--out", tmp_path / "run")
+    said = [line for line in printed.splitlines() if line.startswith("step ")]
+    assert len(said) == 4 and re.fullmatch(r"step 3 of 4, \d+ minutes left; loss/d \d.\d+, loss/g \d.\d+", said[2])
+
+
+def test_weights_are_kept_every_n_steps(script: Script, tmp_path: Path) -> None:
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 5, "--keep-every", 2, "--out", tmp_path / "run")
+    assert code == 0, errors
+    kept = sorted(file.name for file in (tmp_path / "run").glob("weights*"))
+    assert kept == ["weights.safetensors", "weights_000002.safetensors", "weights_000004.safetensors"]
+    second, fourth, last = (
+        checkpoint.load_weights(tmp_path / "run" / name, "01_basic_gan") for name in (*kept[1:], kept[0])
+    )
+    assert [found[1]["step"] for found in (second, fourth, last)] == [2, 4, 5]
+    assert not same(second[0], fourth[0]) and not same(fourth[0], last[0])
+    code, printed, _ = script(GENERATE, "--weights", tmp_path / "run" / kept[1], "--num", 4, "--out", tmp_path / "made")
+    assert code == 0 and (tmp_path / "made" / "grid_weights-weights_000002.png").exists(), printed
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_run_that_was_stopped_has_pictures(chapter: str, script: Script, tmp_path: Path) -> None:
+    """Its weights are in last.ckpt; they are those that the end of the run writes."""
+    run = tmp_path / "run"
+    code, _, errors = script(
+        f"{chapter}/train.py", *TINY[chapter], "--max-steps", 2, "--accelerator", "cpu", "--out", run
+    )
+    assert code == 0, errors
+    whole, settings = checkpoint.load_weights(run / "weights.safetensors", chapter)
+    (run / "weights.safetensors").unlink()
+    for given in (run, run / "last.ckpt"):
+        found, same_settings = checkpoint.load_weights(given, chapter)
+        assert same(whole, found) and json.loads(json.dumps(same_settings)) == settings
+    code, printed, errors = script(f"{chapter}/generate.py", "--weights", run / "last.ckpt", "--out", tmp_path / "made", "--accelerator", "cpu")  # fmt: skip
+    assert code == 0 and "wrote" in printed, errors
+
+
+@pytest.mark.parametrize("chapter", [name for name in CHAPTERS if name[:2] not in ("05", "06")])
+def test_as_many_pictures_as_were_asked_for_and_a_file_for_each(chapter: str, script: Script, tmp_path: Path) -> None:
+    code, _, errors = script(f"{chapter}/generate.py", "--num", 70, "--separate", "--seed", 5, "--out", tmp_path)
+    assert code == 0, errors
+    files = sorted((tmp_path / "grid_seed-5").iterdir())
+    assert [file.name for file in files] == [f"{number:05d}.png" for number in range(70)]
+    grid, single = (np.asarray(Image.open(path).convert("RGB")) for path in (tmp_path / "grid_seed-5.png", files[-1]))
+    columns, scale = (10, 2) if chapter[:2] == "04" else (8, 2 if chapter[:2] in ("01", "03") else 1)
+    row, column = divmod(69, columns)
+    side = len(single) + 2
+    cut = grid[::scale, ::scale][row * side + 2 :, column * side + 2 :][: side - 2, : side - 2]
+    assert np.array_equal(cut, single)
 
 
 def test_killed_processes_that_belong_together_lose_nothing(tmp_path: Path) -> None:
@@ -430,6 +534,31 @@ def test_killed_processes_that_belong_together_lose_nothing(tmp_path: Path) -> N
     assert process.returncode == 0, errors
     assert same(*(load_file(folder / "weights.safetensors") for folder in (killed, whole)))
     assert json.loads((killed / "metrics.json").read_text())["step"] == list(range(1, steps + 1))
+
+
+# The fewest flags that make each chapter small.
+TINY: dict[str, list[object]] = {
+    "01_basic_gan": [],
+    "02_dcgan": ["--data", "mnist-10k", "--width-g", 4, "--width-d", 4, "--batch-size", 8],
+    "03_wgan_gp": ["--batch-size", 8, "--n-critic", 1],
+    "04_conditional_gan": ["--width", 4, "--batch-size", 8],
+    "05_pix2pix": [
+        "--data",
+        "satellite-map",
+        "--size",
+        32,
+        "--patch",
+        16,
+        "--no-mirror",
+        "--width-g",
+        4,
+        "--width-d",
+        4,
+    ],
+    "06_cyclegan": ["--data", "satellite-map", "--size", 32, "--width", 4, "--blocks", 1, "--patch", 16],
+    "07_progan": ["--data", "mnist-10k", "--size", 8],
+    "08_stylegan": ["--data", "mnist-10k", "--size", 8],
+}
 
 
 def group_lives(leader: int) -> bool:
@@ -463,32 +592,25 @@ def test_wrong_input_stops_all_processes_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists() and "parameters" not in printed
 
 
-def test_what_the_first_process_cannot_write_stops_all_in_one_line() -> None:
-    process = start(TRAIN, *SMALL, "--devices", 2, "--max-steps", 3, "--out", "/dev/null/run")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert [line for line in errors.splitlines() if line.startswith("error")] == errors.splitlines()[-1:]
-    assert "cannot write /dev/null/run" in errors and "Traceback" not in errors and "rank1" not in errors
-
-
-@pytest.mark.parametrize("trouble", ["samples", "weights"])
+@pytest.mark.parametrize("trouble", ["folder", "samples", "weights"])
 def test_trouble_of_the_first_process_alone_stops_both_in_one_line(tmp_path: Path, trouble: str) -> None:
     """Only the first process writes, and sees what goes wrong there; the other must not wait for it, or talk on its own."""
     settings = [*SMALL, "--log-every", 50, "--sample-every", 50, "--save-every", 1, "--max-steps", 50]
-    out = tmp_path / "run"
+    out = Path("/dev/null/run") if trouble == "folder" else tmp_path / "run"
     if trouble == "samples":  # a file is where the folder of the grids should be
         out.mkdir()
         (out / "samples").write_text("")
-    else:
+    elif trouble == "weights":
         settings += ["--optimizer", "sgd", "--lr-g", 1e30, "--lr-d", 1e30]
     pair(TRAIN, *settings, "--out", out, log=tmp_path / "said", code=2)
     said = (tmp_path / "said").read_text()
-    assert said.count("error: ") == 1 and ("samples" if trouble == "samples" else "not finite") in said
+    words = {"folder": "cannot write /dev/null/run", "samples": "samples", "weights": "not finite"}
+    assert said.count("error: ") == 1 and words[trouble] in said
     assert "Traceback" not in said
 
 
 def test_two_machines_equal_one(tmp_path: Path) -> None:
-    """The command of the root README for several machines: torchrun on each, here twice on this one."""
+    """The command of docs/running.md for several machines: torchrun on each, here twice on this one."""
     port = free_port()
     settings = [*SMALL, "--no-batch-norm", "--dropout", 0, "--precision", "32-true", "--max-steps", 6]
     alone = fork(TRAIN, *settings, "--out", tmp_path / "one")
@@ -551,21 +673,6 @@ def test_help_explains_every_flag(script: Script, monkeypatch: pytest.MonkeyPatc
 # ------------------------------------------------------------------------------------------------------- generate
 
 
-def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
-    out = tmp_path / "made"
-    code, printed, _ = script(
-        "01_basic_gan/generate.py", "--interpolate", "--neighbours", "--score", "--num", 1000, "--out", out
-    )
-    assert code == 0
-    for name in ("grid.png", "interpolation.gif", "neighbours.png", "score.json"):
-        assert (out / name).stat().st_size > 1000 and name in printed
-    gif = Image.open(out / "interpolation.gif")
-    assert getattr(gif, "n_frames", 1) > 50
-    score = json.loads((out / "score.json").read_text())
-    assert set(score["scores"]) == {"generated", "real (floor)", "blurred real"} and score["n"] == 1000
-    assert f"{score['scores']['generated']['fcd']:.2f}" in printed and score["network"] in printed
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -590,10 +697,20 @@ def test_ring_explains_wrong_input(script: Script, tmp_path: Path, flag: str) ->
     assert code == 2 and f"{flag} must be above 0" in errors
 
 
-def test_ring_writes_its_animation(script: Script, tmp_path: Path) -> None:
-    code, printed, _ = script("01_basic_gan/ring.py", "--steps", 4, "--unroll", 2, "--out", tmp_path / "ring.gif")
+def test_ring_writes_its_animation_and_overwrites_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = load_chapter("01_basic_gan", "ring")
+    monkeypatch.setattr(ring, "RUNS", tmp_path)
+    for unroll in (0, 2):
+        ring.main(ring.Config(steps=4, unroll=unroll))
+    written = [tmp_path / f"ring_non-saturating_{unroll}.gif" for unroll in (0, 2)]
+    assert [getattr(Image.open(file), "n_frames", 1) for file in written] == [4, 4]
+    assert written[0].read_bytes() != written[1].read_bytes()
+
+
+def test_ring_writes_where_it_is_told(script: Script, tmp_path: Path) -> None:
+    code, printed, _ = script("01_basic_gan/ring.py", "--steps", 4, "--out", tmp_path / "ring.gif")
     assert code == 0 and "of 8 modes covered" in printed
-    assert getattr(Image.open(tmp_path / "ring.gif"), "n_frames", 1) == 4
+    assert (tmp_path / "ring.gif").exists()
 
 
 # -------------------------------------------------------------------------------------------------------- helpers
@@ -613,4 +730,79 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
 def test_the_default_data_needs_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
     assert len(data.load("mnist-10k")) == len(data.load("fashion-10k")) == 10_000
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "said"), [("auto", "mps", True), ("mps", "mps", False), ("auto", "cpu", False)]
+)
+def test_a_mac_that_takes_its_gpu_by_itself_says_so(
+    asked: str, device: str, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Machine:
+        def __init__(self, **_: object) -> None:
+            self.device = torch.device(device)
+
+    monkeypatch.setattr(devices, "Fabric", Machine)
+    assert devices.one_device(asked).type == device
+    assert ("--accelerator cpu" in capsys.readouterr().err) == said
+
+
+# ----------------------------------------------------------------------------------------------------- start from
+
+
+@pytest.mark.parametrize("folder", CHAPTERS)
+def test_a_run_begins_with_the_shipped_generators(
+    folder: str, chapter: Callable[[str, str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train, weights = chapter(folder, "train"), ROOT / folder / "weights.safetensors"
+    begun: list[run.Run] = []
+    monkeypatch.setattr(run.Run, "steps", lambda self: begun.append(self) or iter(()))
+    monkeypatch.setattr(run.Run, "finish", lambda self: self.folder)
+    settings = checkpoint.load_weights(weights, folder)[1]
+    sketched = {"data": settings["data"]} if folder >= "05" else {}
+    kind = {"accelerator": "cpu", "out": str(tmp_path), "start_from": str(weights)} | sketched
+    train.train(train.Config(**kind))
+    (started,) = begun
+    stored = {name.removeprefix("averaged."): tensor for name, tensor in load_file(weights).items()}
+    for name in ("to_b", "to_a") if folder == "06_cyclegan" else ("generator",):
+        prefix = f"{name}." if folder == "06_cyclegan" else ""
+        found = started.networks[name].state_dict()
+        assert found and all(
+            torch.equal(tensor, stored[prefix + key].to(tensor.dtype)) for key, tensor in found.items()
+        )
+    assert started.step == 0 and not started.history
+    if "ema" in started.state:
+        averaged = started.state["ema"].module.state_dict()
+        assert all(torch.equal(tensor, stored[key].to(tensor.dtype)) for key, tensor in averaged.items())
+
+
+def test_a_run_begins_with_the_networks_of_another(script: Script, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert script(TRAIN, *SMALL, "--max-steps", 5, "--out", first)[0] == 0
+    flags = ["--start-from", first, "--max-steps", 1, "--lr-g", 1e-30, "--lr-d", 1e-30, "--out", second]
+    code, printed, errors = script(TRAIN, *SMALL, *flags)
+    assert code == 0 and "generator, discriminator" in printed and "new:" not in printed, errors
+    old, new = (checkpoint.load_checkpoint(folder, "01_basic_gan") for folder in (first, second))
+    assert new["step"] == 1 and new["history"]["step"] == [1]
+    for part in ("generator", "discriminator"):
+        learned = [name for name in old[part] if name.endswith(("weight", "bias"))]
+        assert len(learned) >= 4
+        torch.testing.assert_close([new[part][name] for name in learned], [old[part][name] for name in learned])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--start-from", "/no/such.safetensors"], "there are no weights /no/such.safetensors"),
+        (["--start-from", ROOT], "--start-from: there is no checkpoint"),
+        (["--start-from", ROOT / "02_dcgan" / "weights.safetensors"], "belongs to 02_dcgan, not to 01_basic_gan"),
+        (["--start-from", ROOT / "01_basic_gan" / "weights.safetensors", "--generator-hidden", 7], "have other sizes"),
+    ],
+)
+def test_what_a_run_cannot_begin_with_gets_one_line(
+    script: Script, tmp_path: Path, flags: list[object], said: str
+) -> None:
+    code, _, errors = script(TRAIN, *SMALL[:4] if "--generator-hidden" not in flags else (), *flags, "--out", tmp_path)
+    assert code == 2 and said in errors and len(errors.strip().splitlines()) == 1, errors
     assert not list(tmp_path.iterdir())

@@ -1,17 +1,20 @@
 """The scores against results computed another way."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.transforms.v2 import functional as resizing
-from torchvision.transforms.v2.functional import gaussian_blur
+from torchvision.transforms.v2.functional import gaussian_blur, to_pil_image
 
 from common import UserError, data
 from common.scores import (
+    Classifier,
     Yardstick,
     embed,
     evaluate,
@@ -19,11 +22,13 @@ from common.scores import (
     inception_report,
     modes_covered,
     nearest,
+    own_yardstick,
     reference,
     report,
     tables,
     yardstick,
 )
+from tests import train_classifier
 
 
 @pytest.fixture(scope="module", params=["mnist-10k", "fashion-10k"])
@@ -51,6 +56,24 @@ def test_files_are_small_and_pinned() -> None:
         content = (reference.FEATURES / file).read_bytes()
         assert len(content) < 2**20
         assert hashlib.sha256(content).hexdigest() == sha256
+
+
+def test_a_classifier_is_trained_and_stored_as_the_scores_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Tensor
+) -> None:
+    """tests/train_classifier.py on few digits: the weights and their reference fit each other."""
+    few = replace(data.load("mnist-10k"), images=digits[:640], labels=data.load("mnist-10k").labels[:640])
+    monkeypatch.setattr(train_classifier, "load", lambda _, split: few)
+    monkeypatch.setattr(train_classifier, "FEATURES", tmp_path)
+    monkeypatch.setattr(train_classifier, "EPOCHS", 1)
+    train_classifier.main(train_classifier.Config(name="mnist"))
+    weights, kept = (load_file(tmp_path / f"mnist-cnn64-v1{part}.safetensors") for part in ("", "-reference"))
+    network = Classifier().eval()
+    network.load_state_dict(weights)
+    features, _ = embed(network, few.all())
+    torch.testing.assert_close(kept["mean"], features.double().mean(0), atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(kept["covariance"], features.double().T.cov(), atol=1e-5, rtol=1e-3)
+    assert features.mean(0).abs().max() < 1e-3 and (features.std(0) - 1).abs().max() < 0.1  # exact but for eps
 
 
 def test_a_changed_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,3 +251,43 @@ def test_modes_are_counted() -> None:
     covered, inside = modes_covered(points, centres, std=0.1)
     assert (covered, inside) == (2, 0.9)
     assert modes_covered(points[:60], centres, std=0.1) == (1, 1.0)
+
+
+# ------------------------------------------------------------------------------------------------- your own pictures
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of 120 pictures that no classifier knows by that name."""
+    folder = tmp_path_factory.mktemp("clothes")
+    for i, picture in enumerate(data.load("fashion-10k").images[:120]):
+        to_pil_image(picture).save(folder / f"{i}.png")
+    return str(folder)
+
+
+def test_own_pictures_are_scored_beside_their_floor(clothes: str) -> None:
+    """Others of the kind score as the floor does, blurred ones worse, other things worst; and copies are called so."""
+    stick = own_yardstick(clothes, 28, 1)
+    others, digits = (data.load(name).images[-200:] for name in ("fashion-10k", "mnist-10k"))
+    text, good = tables.own_report(others, stick)
+    bad = tables.own_report(digits, stick)[1]["scores"]
+    floor, blurred = good["scores"]["real (floor)"], good["scores"]["blurred real"]
+    assert good["scores"]["generated"]["kcd"] < floor["kcd"] + 2 * floor["kcd_std"] < bad["generated"]["kcd"]
+    assert floor["kcd"] < blurred["kcd"] < bad["generated"]["kcd"]
+    assert good["scores"]["generated"]["precision"] > 0.6 > 0.2 > bad["generated"]["recall"]
+    assert "60 pictures of" in text and "made for drawn faces" in text and "copies" not in text
+    copies = data.load(clothes, 28, 1).all().repeat(2, 1, 1, 1)
+    said, copied = tables.own_report(copies, stick)
+    assert "look for copies" in said and copied["scores"]["generated"]["nearest"] < 0.1 * floor["nearest"]
+    features, _ = embed(stick.network, resizing.resize(others.expand(-1, 3, -1, -1), [64, 64], antialias=True))
+    near = (features[:, None] - stick.sample[None]).norm(dim=2).min(1).values
+    assert good["scores"]["generated"]["nearest"] == pytest.approx(near.quantile(0.25).item(), rel=1e-4)
+
+
+def test_a_score_of_own_pictures_needs_some(clothes: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--num must be at least 40"):
+        tables.own_report(torch.zeros(39, 1, 28, 28, dtype=torch.uint8), own_yardstick(clothes, 28, 1))
+    for file in sorted(Path(clothes).iterdir())[:39]:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(UserError, match=r"needs 40 real pictures, and .* has 39"):
+        own_yardstick(str(tmp_path), 28, 1)

@@ -470,10 +470,12 @@ def test_the_cut_falls_on_every_layer_in_use_and_as_many_pictures_mix_as_asked(t
 # ------------------------------------------------------------------------------------------------------- training
 
 
-@pytest.mark.parametrize("stop", [3, 7])  # in the first stage, and in the middle of the fade
-def test_resume_equals_an_uninterrupted_run_bit_for_bit(train: ModuleType, tmp_path: Path, stop: int) -> None:
+def test_resume_in_the_middle_of_a_fade_equals_an_uninterrupted_run_bit_for_bit(
+    train: ModuleType, tmp_path: Path
+) -> None:
+    """`test_faults.py` resumes in the first stage."""
     whole = train.train(train.Config(**TINY, max_steps=11, out=str(tmp_path / "whole")))
-    train.train(train.Config(**TINY, max_steps=stop, out=str(tmp_path / "parts")))
+    train.train(train.Config(**TINY, max_steps=7, out=str(tmp_path / "parts")))
     again = train.Config(**TINY, max_steps=11, out=str(tmp_path / "parts"), resume=str(tmp_path / "parts"))
     parts = train.train(again)
     first, second = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (whole, parts))
@@ -628,7 +630,7 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, errors = script(GENERATE, "--weights", weights, "--num", 4, "--out", tmp_path, "--psi", 0.5)
     assert code == 0, errors
-    assert (tmp_path / "grid.png").exists()
+    assert (tmp_path / "grid_weights-run_psi-0.5.png").exists()
 
 
 def test_own_pictures_and_samples_of_the_full_size(script: Script, tmp_path: Path) -> None:
@@ -762,11 +764,12 @@ def test_path_length_of_a_known_path(chapter: Chapter, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("psi", [2, -1])
 def test_psi_may_leave_the_range_and_resolution_may_not(script: Script, tmp_path: Path, psi: int) -> None:
-    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / "run")
+    code, printed, errors = script(TRAIN, *SMALL, "--max-steps", 2, "--out", tmp_path / "run")
     assert code == 0, errors
+    assert "ends at 8×8; for 16×16 raise --max-steps" in printed
     weights = tmp_path / "run" / "weights.safetensors"
-    code, _, _ = script(GENERATE, "--weights", weights, "--num", 2, "--psi", psi, "--out", tmp_path)
-    assert code == 0
+    code, printed, _ = script(GENERATE, "--weights", weights, "--num", 2, "--psi", psi, "--mix", "--out", tmp_path)
+    assert code == 0 and "no mix_middle.png: at 8×8 there are no middle layers" in printed
     for side in (4, 16):  # training began at 8×8, and did not reach 16×16
         code, _, errors = script(GENERATE, "--weights", weights, "--resolution", side, "--out", tmp_path)
         assert code == 2 and f"--resolution must be one of [8], not {side}" in errors
@@ -809,3 +812,19 @@ def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, scrip
         "interpolation.gif",
     }
     assert names <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_picture_has_its_own_number(script: Script, tmp_path: Path) -> None:
+    """Alone, among others, and after other seeds: the same picture; another number is another one."""
+    for name, seeds in (("alone", [31]), ("among", [5, 31, 9])):
+        flags = ["--num", 1, "--seeds", *seeds, "--seed", len(seeds), "--out", tmp_path / name]
+        code, _, errors = script(GENERATE, *flags)
+        assert code == 0, errors
+    alone, among, other = (
+        np.asarray(Image.open(next((tmp_path / folder).glob(f"number_{number}_*.png"))))
+        for folder, number in (("alone", 31), ("among", 31), ("among", 5))
+    )
+    assert (alone == among).all() and (among != other).mean() > 0.2
+    assert alone.shape == (4 * 64, 4 * 64, 3)
+    code, _, errors = script(GENERATE, "--seeds", -1, "--out", tmp_path)
+    assert code == 2 and "--seeds" in errors

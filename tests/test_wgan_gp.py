@@ -274,9 +274,9 @@ def test_the_generator_step_leaves_the_critic_alone_and_the_other_way_round(trai
     assert moved == {"g": (True, False), "d": (False, True)}
 
 
-@pytest.mark.parametrize("lipschitz", ["penalty", "clip"])
-def test_resume_equals_an_uninterrupted_run_bit_for_bit(train: ModuleType, tmp_path: Path, lipschitz: str) -> None:
-    settings = TINY | {"lipschitz": lipschitz, "critic_norm": "layer"}
+def test_resume_equals_an_uninterrupted_run_bit_for_bit(train: ModuleType, tmp_path: Path) -> None:
+    """With clipped weights and their optimiser; `test_faults.py` resumes a run with the penalty."""
+    settings = TINY | {"lipschitz": "clip", "critic_norm": "layer"}
     whole = train.train(train.Config(**settings, max_steps=10, out=str(tmp_path / "whole")))
     train.train(train.Config(**settings, max_steps=5, out=str(tmp_path / "parts")))
     parts = train.train(
@@ -337,7 +337,7 @@ def test_paper_preset_shows_its_sizes(script: Script) -> None:
     assert code == 0 and "935,297 parameters" in printed and "138,689 parameters" in printed
 
 
-def test_own_colour_pictures_train_generate_and_have_no_score(script: Script, tmp_path: Path) -> None:
+def test_own_colour_pictures_train_generate_and_are_too_few_for_a_score(script: Script, tmp_path: Path) -> None:
     for i in range(10):
         Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
     run = ["--data", tmp_path, "--size", 16, "--max-steps", 1, "--out", tmp_path / "run"]
@@ -346,7 +346,7 @@ def test_own_colour_pictures_train_generate_and_have_no_score(script: Script, tm
     generate = ["--weights", weights, "--out", tmp_path / "made"]
     assert script("03_wgan_gp/generate.py", *generate, "--neighbours")[0] == 0
     code, _, errors = script("03_wgan_gp/generate.py", *generate, "--score")
-    assert code == 2 and "no classifier for the pictures" in errors
+    assert code == 2 and "a score needs 40 real pictures" in errors
 
 
 @pytest.mark.parametrize(
@@ -473,16 +473,6 @@ def test_slerp_stays_on_the_sphere_at_even_speed(chapter: Chapter) -> None:
     angles = [torch.cosine_similarity(a, b, dim=0).item() for a, b in itertools.pairwise(walk)]
     assert all(point.norm().item() == pytest.approx(10) for point in walk)
     assert max(angles) == pytest.approx(min(angles), abs=1e-9)
-
-
-def test_generate_writes_what_it_says(script: Script, tmp_path: Path) -> None:
-    arguments = ["--interpolate", "--neighbours", "--score", "--num", 1000, "--out", tmp_path]
-    code, printed, _ = script("03_wgan_gp/generate.py", *arguments)
-    assert code == 0
-    for name in ("grid.png", "interpolation.gif", "neighbours.png", "score.json"):
-        assert (tmp_path / name).stat().st_size > 1000 and name in printed
-    score = json.loads((tmp_path / "score.json").read_text())
-    assert f"{score['scores']['generated']['fcd']:.2f}" in printed
 
 
 @pytest.mark.parametrize(

@@ -97,14 +97,14 @@ def trial(chapter: str, variant: str, seed: int, seconds: float, num: int, core:
     spent = json.loads(done.stdout.strip().splitlines()[-1])
     weights = str(out / "weights.safetensors")
     command = [*command[: command.index(sys.executable)], sys.executable, str(ROOT / chapter / "generate.py")]
-    command += ["--weights", weights, "--score", "--out", str(out)]
-    command += [] if chapter[:2] in ("05", "06") else ["--num", str(num)]  # these two score all their test pictures
+    command += ["--weights", weights, "--score", "--out", str(out), "--num", str(num)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         return f"| {name} | {seed} | no score: {' '.join((done.stderr or done.stdout).split())[-200:]} |"
-    found: dict[str, Any] = json.loads((out / "score.json").read_text())
+    (file,) = out.glob("score*.json")  # its name says what made it
+    found: dict[str, Any] = json.loads(file.read_text())
     mine = found["scores"]["generated"] if "scores" in found else next(iter(found.values()))
-    names = [name for name in ("fcd", "kcd", "precision", "recall", "l1", "psnr", "ssim") if name in mine]
+    names = [name for name in ("fcd", "kcd", "precision", "recall", "l1", "ssim", "detail", "lattice") if name in mine]
     scores = ", ".join(f"{name.upper() if len(name) < 5 else name} {mine[name]:.3f}" for name in names)
     cells = (name, seed, f"{spent['seconds']:.0f}", f"{spent['steps']:,}", f"{spent['pictures']:,}", scores)
     return "| " + " | ".join(map(str, cells)) + f" | {f'`{flags}`' if flags else ''} |"

@@ -4,10 +4,10 @@
     for real, labels in batches(data, 128, seed=0, fabric=fabric): ...   # float32 [N, C, H, W] in [-1, 1], forever
 
 A data set that fits in memory is decoded once and kept as uint8; a batch is then a single indexing operation. A larger
-one is decoded by worker processes while the networks train. `pairs.py` has the pairs and piles of chapters 05 and 06.
+one is read by threads, or drawn by processes, while the networks train. `pairs.py` has the pairs and piles of chapters 05 and 06.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -16,7 +16,8 @@ from torchvision.transforms.v2 import functional as resizing
 from common import require
 from common.data.downloads import CLOTHES, DIGITS, celeba, starter, torchvision_set
 from common.data.faces import load_faces
-from common.data.files import load_folder, open_picture, own_pictures, read_picture
+from common.data.files import open_picture, own_pictures, read_picture
+from common.data.own import load_folder
 from common.data.pairs import NoTestPairs, load_pairs, load_unpaired
 from common.data.pictures import LazyPictures, Pairs, Pictures, batches, data_root, pair_batches, shuffled_order
 
@@ -37,17 +38,22 @@ NAMED: dict[str, Callable[[str, int | None], Pictures]] = {
 }
 
 
-def load(name: str, size: int | None = None, channels: int | None = None, split: str = "train") -> Pictures:
+def load(
+    name: str, size: int | None = None, channels: int | None = None, split: str = "train", skip_broken: bool = False,
+    white: Sequence[int] = (),
+) -> Pictures:  # fmt: skip
     """Load a named data set, or a folder or zip of pictures.
 
     `size` (pixels per side) and `channels` (1 or 3) default to the data's own, for a folder to 32 and 3, for faces to 64. Pictures are cut
-    to a centred square and resized with antialiasing. `split` ("train" or "test") matters for the downloaded sets.
-    Raises `UserError` for an unknown name, a failed download, an empty folder or a file that cannot be read.
+    to a centred square and resized with antialiasing. `split` ("train" or "test") matters for the downloaded sets, and for a folder
+    with subfolders of these names. `skip_broken` leaves out the files that cannot be read, and `white` has the number that is white
+    in them, by default the largest that they can hold. Raises `UserError` for an unknown name, a failed download, an empty folder or
+    broken files, of which it names all.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
     if name not in NAMED:
-        return load_folder(name, size or FOLDER_SIZE, channels or 3, NAMED)
+        return load_folder(name, size or FOLDER_SIZE, channels or 3, NAMED, split, skip_broken, (*white, 0)[0])
     pictures = NAMED[name](split, size)
     images = pictures.images
     if not isinstance(images, Tensor):  # decoded or drawn at the wanted size anyway

@@ -2,17 +2,18 @@
 
 import gzip
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torchvision
 
-from common import UserError
+from common import explained
 from common.data.faces import SIZE
 from common.data.files import read_picture, unpack
+from common.data.own import read_all
 from common.data.pictures import LazyPictures, Pictures, data_root
 
 STARTER = Path(__file__).parent / "starter"
@@ -21,15 +22,9 @@ CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 ARCHIVES = "http://efrosgans.eecs.berkeley.edu/{}/datasets/{}"  # of the authors of pix2pix and CycleGAN
 
 
-@contextmanager
-def _remedy(name: str, remedy: str, instead: str) -> Iterator[None]:
+def _downloading(name: str, remedy: str, instead: str) -> AbstractContextManager[None]:
     """A download that fails, in one of many ways, becomes a `UserError` that says what to do."""
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(str(error).split())[:80]
-        said = f"--data {name}: the download failed ({reason}); {remedy}; without a network use {instead}"
-        raise UserError(said) from error
+    return explained(f"--data {name}: the download failed", f"{remedy}; without a network use {instead}", Exception)
 
 
 def starter(folder: str, name: str, classes: tuple[str, ...]) -> Pictures:
@@ -44,7 +39,7 @@ def starter(folder: str, name: str, classes: tuple[str, ...]) -> Pictures:
 def torchvision_set(kind: str, name: str, folder: str, split: str) -> Pictures:
     """A data set of torchvision, downloaded on first use."""
     remedy = f"check the network, or put the authors' files into {data_root() / folder}"
-    with _remedy(name, remedy, "mnist-10k or fashion-10k"):
+    with _downloading(name, remedy, "mnist-10k or fashion-10k"):
         dataset = getattr(torchvision.datasets, kind)(data_root(), train=split == "train", download=True)
     images = torch.as_tensor(np.asarray(dataset.data))
     images = images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images.unsqueeze(1)  # -> [N, C, H, W]
@@ -56,11 +51,12 @@ def celeba(split: str, size: int | None) -> Pictures:
     folder = data_root() / "celeba"
     texts = "identity_CelebA, list_attr_celeba, list_bbox_celeba, list_eval_partition, list_landmarks_align_celeba"
     remedy = f"put the authors' img_align_celeba (unpacked) and text files ({texts}) into {folder}"
-    with _remedy("celeba", remedy, "avatars"):
+    with _downloading("celeba", remedy, "avatars"):
         found = torchvision.datasets.CelebA(data_root(), split, download=True)
     files = tuple(str(folder / "img_align_celeba" / name) for name in found.filename)
-    lazy = LazyPictures(read_picture, files, size or SIZE, 3)
-    return Pictures("celeba", lazy.if_they_fit("celeba"), found.attr, tuple(filter(None, found.attr_names)))
+    lazy = LazyPictures(partial(read_picture), files, size or SIZE, 3)
+    images = read_all(lazy, "celeba")[0] if lazy.fits else lazy
+    return Pictures("celeba", images, found.attr, tuple(filter(None, found.attr_names)))
 
 
 def authors_archive(name: str, kind: str) -> Path:
@@ -68,7 +64,7 @@ def authors_archive(name: str, kind: str) -> Path:
     folder, ending = data_root() / kind / name, "tar.gz" if kind == "pix2pix" else "zip"
     remedy = f"check the network, or put the authors' {name}.{ending}, unpacked, into {folder}"
     if not folder.is_dir():
-        with _remedy(name, remedy, "satellite-map"), tempfile.TemporaryDirectory() as beside:
+        with _downloading(name, remedy, "satellite-map"), tempfile.TemporaryDirectory() as beside:
             archive = Path(beside, f"{name}.{ending}")
             torch.hub.download_url_to_file(ARCHIVES.format(kind, archive.name), str(archive))
             unpack(archive, folder)

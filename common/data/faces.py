@@ -36,7 +36,7 @@ def load_faces(name: str, split: str, size: int | None) -> Pictures:
     """The faces of a split: all at once, or drawn when indexed if they would fill the memory."""
     size = size or SIZE
     seeds, channels = tuple(f"{split}-{number}" for number in range(NUMBER)), 1 if name == "sketches" else 3
-    lazy = LazyPictures(partial(face, name), seeds, size, channels)
+    lazy = LazyPictures(partial(face, name), seeds, size, channels, drawn=True)
     images, labels = _drawn(name, size if lazy.fits else SIZE, split)  # the attributes are the same at every size
     return Pictures(name, images if lazy.fits else lazy, labels, attribute_names(name))
 

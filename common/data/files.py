@@ -1,7 +1,9 @@
 """Pictures from files: a folder of your own, or a zip or an archive of the authors, which is unpacked and then a folder, too."""
 
+import contextlib
 import difflib
 import os
+import sys
 import tarfile
 import tempfile
 import zipfile
@@ -11,18 +13,18 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.transforms.v2.functional import pil_to_tensor
+from torchvision.io import ImageReadMode, decode_png, read_file
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
-from common import UserError, require
-from common.data.pictures import LazyPictures, Pictures, data_root
+from common import UserError, explained, require
+from common.data.pictures import data_root
 
+EXTRA_BANDS = 338  # the tag of a TIFF that says what its bands beyond three are: 1 and 2 stand for transparency
+Image.MAX_IMAGE_PIXELS = None  # large pictures are read: they are the user's own
 # The kinds of files that are read. Pillow knows more, but hands some to other programs (EPS).
-FORMATS = (
-    "PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000",
-)  # fmt: skip
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000")
 
 
 @cache
@@ -41,43 +43,85 @@ def is_picture(name: str | Path) -> bool:
 # ----------------------------------------------------------------------------------------------- one picture
 
 
-def open_picture(path: str | Path) -> Image.Image:
-    """Decode one picture of any common format: upright, in RGB, at its own size; raises `UserError` that names it."""
-    try:
-        with Image.open(path, formats=tuple(_formats().values())) as opened:
-            picture = ImageOps.exif_transpose(opened)  # cameras store "turn me" beside the pixels
-        require(picture.mode not in ("I", "F"), "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits")
-        if picture.mode.startswith("I;16"):  # keep the upper eight bits
-            picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+def opened_picture(path: str | Path) -> Image.Image:
+    """A picture whose pixels are not read yet."""
+    return Image.open(path, formats=tuple(_formats().values()))
+
+
+def numbers_in(picture: Image.Image) -> tuple[np.ndarray, int]:
+    """The numbers of a picture [H, W] or [H, W, 3], and the largest that its format holds; 0: nobody knows."""
+    if not picture.mode.startswith(("I", "F")):
+        return np.asarray(picture.convert("RGB")), 255
+    unknown = picture.mode == "F" or (picture.mode, picture.format) == ("I", "TIFF")
+    return np.asarray(picture), 0 if unknown else 65535
+
+
+def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Image:
+    """Decode one picture of any common format: upright, in RGB, at its own size; raises `UserError` that names it.
+
+    `small` pixels per side are needed: a large JPEG may be decoded at a fraction of its size, which is faster. `white` is the
+    number in the file that becomes 255; by default the largest that its format holds.
+    """
+    # Pillow raises a dozen kinds of error for broken files.
+    with explained(f"cannot read the picture {path}", "mend it or take it out of the folder", Exception):
+        try:
+            with opened_picture(path) as picture:
+                kind, tags = picture.format, getattr(picture, "tag_v2", {})
+                if small and kind == "JPEG":
+                    picture.draft(None, (2 * small, 2 * small))  # type: ignore[arg-type]
+                picture.load()
+        except Exception:
+            with contextlib.suppress(RuntimeError):  # libpng minds the pixels of a PNG alone
+                return to_pil_image(decode_png(read_file(str(path)), ImageReadMode.RGB))
+            raise
+        with contextlib.suppress(Exception):  # a broken note is none
+            ImageOps.exif_transpose(picture, in_place=True)  # cameras store "turn me" beside the pixels
+        if kind == "TIFF" and picture.mode == "RGBA" and not {1, 2} & {*tags.get(EXTRA_BANDS, ())}:
+            picture = picture.convert("RGB")  # the fourth band may be infrared: nothing says that it is transparency
+        if white or picture.mode.startswith(("I", "F")):
+            numbers, top = numbers_in(picture)
+            most = white or top
+            require(most > 0, "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white")
+            picture = Image.fromarray((numbers / most * 255).clip(0, 255).round().astype(np.uint8))
         if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return picture.convert("RGB")
-    except Exception as error:  # Pillow raises a dozen kinds of error for broken files
-        raise UserError(f"cannot read the picture {path} ({error}); mend it or take it out of the folder") from error
 
 
-def read_picture(path: str | Path, size: int, channels: int) -> Tensor:
+def read_picture(path: str | Path, size: int, channels: int, white: int = 0) -> Tensor:
     """One picture, cut to a centred square and resized: uint8 [C, size, size]; raises `UserError` that names it."""
-    picture = ImageOps.fit(open_picture(path), (size, size), Image.Resampling.LANCZOS)
+    picture = ImageOps.fit(open_picture(path, size, white), (size, size), Image.Resampling.LANCZOS)
     return pil_to_tensor(picture.convert("L") if channels == 1 else picture)
 
 
 def own_pictures(paths: Iterable[Path]) -> list[Path]:
-    """The files that the paths name; a folder stands for all pictures below it. Raises `UserError`."""
+    """The files that the paths name; a folder stands for all pictures below it. Those that are broken are named and left out.
+
+    Raises `UserError` if nothing is left.
+    """
     found: list[Path] = []
     for path in (given.expanduser() for given in paths):
         require(path.exists(), f"there is no picture or folder {path}")
         inside = [path / name for name in files_below(path) if is_picture(name)] if path.is_dir() else [path]
         require(bool(inside), f"there are no pictures in the folder {path}")
         found += inside
-    return list(dict.fromkeys(found))  # a folder and one below it may both be named
+    found = list(dict.fromkeys(found))  # a folder and one below it may both be named
+    whole = []
+    for path in found:
+        try:
+            open_picture(path, small=1)
+            whole.append(path)
+        except UserError as error:
+            require(bool(whole) or path != found[-1], str(error))
+            print(f"left out: {error}", file=sys.stderr)
+    return whole
 
 
 # ---------------------------------------------------------------------------------------------------- folders
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
     """What file managers and zips of macOS add to a folder."""
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
@@ -90,7 +134,7 @@ def files_below(root: Path) -> list[str]:
         real = {os.path.realpath(Path(folder, name)): name for name in folders}
         folders[:] = [name for path, name in real.items() if path not in been]  # a link may lead back
         been |= real.keys()
-    return sorted(name for name in found if not _hidden(name))
+    return sorted(name for name in found if not hidden(name))
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -100,15 +144,16 @@ def unpack(archive: Path, folder: Path) -> None:
         inside = Path(beside, "all")
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                zipped.extractall(inside)
+                for entry in zipped.infolist():
+                    entry.filename = entry.filename.replace("\\", "/")  # as some programs of Windows write it
+                    zipped.extract(entry, inside)
         else:
             with tarfile.open(archive) as tar:
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
                 tar.extractall(inside)
-        while (
-            len(entries := [path for path in inside.iterdir() if not _hidden(path.name)]) == 1 and entries[0].is_dir()
-        ):
-            inside = entries[0]
+        shown = [path for path in inside.iterdir() if not hidden(path.name)]
+        while len(shown) == 1 and shown[0].is_dir():
+            inside, shown = shown[0], [path for path in shown[0].iterdir() if not hidden(path.name)]
         if not folder.is_dir():  # another run may have been quicker
             inside.rename(folder)
 
@@ -123,35 +168,20 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
     if zipfile.is_zipfile(path):
         found = path.stat()
         root = data_root() / "unpacked" / f"{path.stem}-{found.st_size}-{found.st_mtime_ns}"  # anew when it changes
-        try:
+        broken = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError)
+        with explained(f"--data: cannot read {path}", "make the zip anew, without a password", *broken):
             if not root.is_dir():
                 unpack(path, root)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
-            raise UserError(f"--data: cannot read {path} ({error}); make the zip anew, without a password") from error
     if not root.is_dir():
         alone = f"--data: {path} is neither a folder nor a zip of pictures (a single file is not enough)"
         require(not path.exists(), alone)
         guess = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {guess[0]}? " if guess else ""
-        raise UserError(
-            f"--data: unknown data {name!r}; {hint}Known: {', '.join(known)}, or a folder or zip of pictures"
-        )
+        everything = f"{', '.join(known)}, or a folder or zip of pictures"
+        raise UserError(f"--data: unknown data {name!r}; {hint}Known: {everything}")
     every = files_below(root)
     names = [file for file in every if is_picture(file)]
     endings = Counter(Path(file).suffix or "no ending" for file in every if not is_picture(file))
     others = ", ".join(f"{count} × {ending}" for ending, count in endings.items())
     require(bool(names), f"--data: no pictures in {path}" + (f" (only {others})" if others else ": it is empty"))
     return root, names, f"left out files that are no pictures by their ending: {others}" if others else ""
-
-
-def load_folder(name: str, size: int, channels: int, known: Iterable[str]) -> Pictures:
-    """The pictures below a folder or in a zip. If all lie in subfolders, the subfolders' names are their classes."""
-    root, names, note = pictures_in(name, known)
-    folders = [file.split("/")[0] if "/" in file else "" for file in names]
-    classes = sorted(set(folders)) if "" not in folders else []
-    bare = {path.name for path in root.iterdir() if path.is_dir() and not _hidden(path.name)} - set(classes)
-    said = f"--data: no pictures in the subfolder {', '.join(sorted(bare))} of {name}"
-    require(not classes or not bare, f"{said}: every subfolder is a class; fill it or take it away")
-    labels = torch.tensor([classes.index(folder) for folder in folders] if classes else [])
-    lazy = LazyPictures(read_picture, tuple(str(root / file) for file in names), size, channels)
-    return Pictures(name, lazy.if_they_fit(Path(name).name), labels, tuple(classes), note)

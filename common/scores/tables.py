@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import functional as resizing
 from common import images, require
 from common.data import Pictures
 from common.scores.classifier import embed
-from common.scores.reference import Yardstick, held_out, statistics, yardstick
+from common.scores.reference import LEAST_OWN, Yardstick, has_classifier, held_out, own_yardstick, statistics, yardstick
 
 MIN_PICTURES = 1000  # twice a subset of the kernel distance
 TOO_FEW = f"--num must be at least {MIN_PICTURES:,} to score (5,000 to compare with others)"
@@ -41,11 +41,14 @@ class Scores:
 def judge(pictures: Tensor, data_name: str, inception: bool = False) -> tuple[str, dict[str, Any]]:
     """What `generate.py --score` says of float pictures [N, C, H, W] from a run on `data_name`: a table, and the same as numbers.
 
-    With the frozen classifier (`report`), or with the published Inception scores (`inception_report`).
+    With the frozen classifier (`report`), with that of other pictures where there is none (`own_report`), or with the
+    published Inception scores (`inception_report`).
     """
     rounded = images.to_uint8(pictures).cpu()
     if inception:
         return inception_report(rounded, held_out(data_name, size=pictures.shape[-1], channels=pictures.shape[1]))
+    if not has_classifier(data_name):
+        return own_report(rounded, own_yardstick(data_name, pictures.shape[-1], pictures.shape[1]))
     return report(rounded, yardstick(data_name))
 
 
@@ -109,6 +112,35 @@ def _table(head: str, names: tuple[str, ...], rows: Mapping[str, Sequence[float]
     return "\n".join(lines)
 
 
+def own_report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
+    """What can be said of uint8 pictures [N, C, H, W] without a classifier of their kind: `own_yardstick` has the network.
+
+    The kernel distance is unbiased at any number. `nearest` is a distance to the nearest picture of the
+    reference: a quarter of the pictures lies nearer.
+    """
+    n, network = len(pictures), stick.network
+    require(n >= LEAST_OWN, f"--num must be at least {LEAST_OWN} to score your own pictures")
+    pictures = resizing.resize(pictures.expand(-1, 3, -1, -1), [network.size, network.size], antialias=True)
+    rows: dict[str, dict[str, float]] = {}
+    head = f"network {stick.network_id}, N = {n:,}, reference: {stick.reference}"
+    lines = [head, f"{'':<13} {'KCD × 1000':>16} {'precision':>10} {'recall':>7} {'nearest':>8}"]
+    for name, some in _beside(pictures, stick.held_out).items():
+        features, _ = embed(network, some)
+        kernel, spread = kernel_distance(features, stick.sample, min(500, len(features) // 2, len(stick.sample) // 2))
+        pr = prc_features_to_metric(features, stick.sample, prc_neighborhood=3, verbose=False)
+        near = torch.cdist(features, stick.sample).min(1).values.quantile(0.25).item()
+        row = {"kcd": kernel, "kcd_std": spread, "precision": float(pr["precision"]), "recall": float(pr["recall"])}
+        rows[name] = row | {"nearest": near}
+        both = f"{1000 * kernel:8.1f} ± {1000 * spread:.1f}"
+        lines.append(f"{name:<13} {both:>16} {row['precision']:10.3f} {row['recall']:7.3f} {near:8.2f}")
+    lines.append("This network was made for drawn faces: compare the rows of this table, and nothing else.")
+    if rows["generated"]["nearest"] < 0.7 * rows["real (floor)"]["nearest"]:
+        lines.append(
+            "The generated pictures lie much nearer to the reference than real ones: look for copies with --neighbours."
+        )
+    return "\n".join(lines), {"network": stick.network_id, "n": n, "reference": stick.reference, "scores": rows}
+
+
 def report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
     """Score uint8 pictures beside the floor (held-out real pictures) and blurred real ones, all at the same N.
 
@@ -116,11 +148,9 @@ def report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
     size of the pictures, then back, so that nobody is judged by a resize that the others did not have.
     Returns a table to print and the same as plain numbers.
     """
-    n, channels, _, size = pictures.shape
+    n, size = len(pictures), pictures.shape[-1]
     most, seen = len(stick.held_out), stick.network.size
     require(n <= most, f"--num must be at most {most:,}: the floor is measured on as many real pictures")
-    suits = channels == stick.network.channels
-    require(suits, f"this classifier sees pictures of {stick.network.channels} channel(s), not {channels}")
     real = _shuffled(stick.held_out)[:n]
     if size != seen:
         real = resizing.resize(resizing.resize(real, [size, size], antialias=True), [seen, seen], antialias=True)

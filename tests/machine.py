@@ -1,11 +1,14 @@
-"""What a report of a bug should say about the machine: `python -m common.machine`. No paths and no names of people."""
+"""What a report of a bug should say about the machine: `python tests/machine.py`. No paths and no names of people."""
 
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.devices import native_bf16, one_device
 

@@ -1,12 +1,16 @@
 """How the classifiers of the scores were trained, and the reference that scores are measured against was stored.
 
-    python -m common.scores.training --name mnist       # or fashion-mnist; the full training set, about 6 minutes
-    python -m common.scores.training --name avatars     # the attributes of 30,000 faces of its own
+    python tests/train_classifier.py --name mnist       # or fashion-mnist; the full training set, about 6 minutes
+    python tests/train_classifier.py --name avatars     # the attributes of 30,000 faces of its own
 
 The reference is the mean and covariance of the features of all training pictures, and 5,000 features drawn from them.
-`reference.py` pins the files by hash, so a new training needs a new version in the name: old and new scores cannot be compared.
+`common/scores/reference.py` pins the files by hash, so a new training needs a new version in the name: old and new
+scores cannot be compared.
 """
 
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import safetensors.torch
@@ -18,6 +22,8 @@ from torchvision.transforms.v2 import RandomAffine
 from torchvision.transforms.v2.functional import gaussian_blur
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from common.data import load, shuffled_order
 from common.images import to_float
 from common.scores.classifier import FEATURES, Classifier, embed
@@ -25,6 +31,13 @@ from common.scores.reference import statistics
 
 EPOCHS, BATCH_SIZE = 8, 128
 RATE = 4e-3  # the peak of a one-cycle schedule
+
+
+@dataclass
+class Config:
+    """Train a classifier on full training data and store it with the reference statistics."""
+
+    name: Literal["mnist", "fashion-mnist", "avatars"] = "mnist"  # what it tells apart
 
 
 def _training_data(name: str) -> tuple[Tensor, Tensor]:
@@ -48,8 +61,8 @@ def _slightly_spoilt(pictures: Tensor) -> Tensor:
     return pictures + 0.2 * torch.rand(()) * torch.randn_like(pictures)
 
 
-def main(name: Literal["mnist", "fashion-mnist", "avatars"] = "mnist") -> None:
-    """Train a classifier on full training data and store it with the reference statistics."""
+def main(config: Config) -> None:
+    name = config.name
     torch.manual_seed(0)
     images, labels = _training_data(name)
     test = load(name, split="test")
@@ -102,4 +115,4 @@ def main(name: Literal["mnist", "fashion-mnist", "avatars"] = "mnist") -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    main(tyro.cli(Config))

@@ -1,0 +1,189 @@
+"""Checks of exercises: "right", "not answered yet", or in words what is wrong. A check never ends in a traceback.
+
+Your code and the chapter's go through the same experiment, from the same random numbers, and all that comes out is compared.
+Where the two part, your results are compared with those of the usual mistakes.
+"""
+
+import dis
+import math
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Experiment = Callable[[Any], Mapping[str, Any]]  # from a function or class to all that comes out, by name
+
+
+class NotYet(Exception):
+    """What is wrong with an answer, in words."""
+
+
+def answered(*answers: Any) -> bool:
+    """Whether none of the answers is still the three dots; says so if one is."""
+    done = not any(answer is ... or (_code(answer) and _opcodes(answer) == _opcodes(_blank)) for answer in answers)
+    if not done:
+        print("not answered yet")
+    return done
+
+
+def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: str = "") -> None:
+    """Compare a number with the right one, to a relative `tolerance` (absolute below 1)."""
+    if not answered(answer):
+        return
+    try:
+        number = math.nan if isinstance(answer, (bool, str)) else float(answer)
+    except (TypeError, ValueError, RuntimeError):
+        number = math.nan
+    within = tolerance * max(1.0, abs(expected))
+    if math.isnan(number):
+        print(f"give a number, not {type(answer).__name__}")
+    elif abs(number - expected) <= within:
+        print("right")
+    else:
+        wrong = "too large" if number > expected else "too small"
+        wrong = "of the wrong sign" if abs(number + expected) <= within else wrong
+        print(f"not yet: {number:.4g} is {wrong}. {hint}".rstrip())
+
+
+def check_choice(answer: Any, right: str, wrong: Mapping[str, str], why: str = "") -> None:
+    """Check a letter; `wrong` says for each wrong letter why it is wrong, and `why` what makes the right one right."""
+    if not answered(answer):
+        return
+    letter = str(answer).strip(" .()").lower()
+    if letter == right:
+        print(f"right: {why}" if why else "right")
+    else:
+        print(f"not yet: {wrong.get(letter, f'answer with one of {sorted([right, *wrong])}')}")
+
+
+def check_function(
+    answer: Any, oracle: Any, cases: Sequence[tuple[Any, ...]], hint: str = "", tolerance: float = 1e-5
+) -> None:
+    """Run the learner's function beside an independent one on each case."""
+    check(answer, oracle, on_cases(cases), {}, hint, tolerance)
+
+
+def on_cases(cases: Sequence[tuple[Any, ...]]) -> Experiment:
+    """The experiment that calls a function with each of the cases."""
+    return lambda function: {f"result in case {i}": function(*deepcopy(case)) for i, case in enumerate(cases, 1)}
+
+
+def check(
+    answer: Any,
+    right: Any,
+    experiment: Experiment,
+    mistakes: Mapping[str, Any],
+    hint: str = "",
+    tolerance: float = 1e-5,
+) -> None:
+    """Compare what comes out for the learner's function or class and for the right one; `mistakes` are wrong ones, by their words."""
+    if not answered(answer):
+        return
+    expected, found = _run(experiment, right), _run(experiment, answer)
+    said = _difference(found, expected, tolerance)
+    for words, wrong in mistakes.items() if said else ():
+        if not _difference(found, _run(experiment, wrong), tolerance):
+            said, hint = words, ""
+            break
+    print(f"not yet: {said}. {hint}".rstrip() if said else "right")
+
+
+def copy_weights(network: nn.Module, build: Callable[[], nn.Module]) -> None:
+    """Give a learner's network the weights of the one that `build` makes, in order; random numbers go on alike from here."""
+    torch.manual_seed(1)
+    mine, other = dict(network.named_parameters()), list(build().parameters())
+    for (name, weight), wanted in zip(mine.items(), other, strict=False):
+        if weight.shape != wanted.shape:
+            raise NotYet(f"{name} of your network has the shape {tuple(weight.shape)}, not {tuple(wanted.shape)}")
+        weight.data.copy_(wanted.data)
+    if len(mine) != len(other):
+        raise NotYet(f"your network has {len(mine)} tensors of weights, not {len(other)}")
+
+
+def with_layers(
+    kind: Callable[[], nn.Module], old: type[nn.Module], new: Callable[[], nn.Module]
+) -> Callable[[], nn.Module]:
+    """A usual mistake: the network that `kind` builds, with other layers in the place of those of one type."""
+
+    def build() -> nn.Module:
+        network = kind()
+        for path in [path for path, layer in network.named_modules() if isinstance(layer, old)]:
+            network.set_submodule(path, new())
+        return network
+
+    return build
+
+
+def _blank() -> None:
+    """What is left of a function without its solution."""
+    ...
+
+
+def _code(answer: Any) -> Any:
+    """The compiled code of a function, or of a network's forward."""
+    return getattr(getattr(answer, "forward", answer), "__code__", None)
+
+
+def _opcodes(answer: Any) -> list[str]:
+    return [step.opname for step in dis.get_instructions(_code(answer))]
+
+
+def _run(experiment: Experiment, function: Any) -> dict[str, Tensor] | str:
+    """The tensors that come out, or in words why there are none."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return {name: _tensor(name, result) for name, result in experiment(function).items()}
+    except NotYet as words:
+        return str(words)
+    except Exception as error:  # whatever a learner's code can raise
+        file = getattr(_code(function), "co_filename", "")
+        own = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        where = f" in the line `{own[-1]}`" if own and own[-1] else ""
+        return f"your code raised {type(error).__name__}{where}: {' '.join(str(error).split())[:200]}"
+
+
+def _tensor(name: str, result: Any) -> Tensor:
+    if result is None:
+        raise NotYet("your code returns nothing: a `return` is missing")
+    try:
+        return torch.as_tensor(result)
+    except (TypeError, ValueError, RuntimeError):
+        raise NotYet(f"your {name} is of the type {type(result).__name__}, and should be a tensor") from None
+
+
+def _difference(found: dict[str, Tensor] | str, expected: dict[str, Tensor] | str, tolerance: float) -> str:
+    """The first difference in words, or nothing."""
+    if isinstance(found, str):
+        return found
+    if isinstance(expected, str):
+        return expected
+    for name, wanted in expected.items():
+        if found[name].shape != wanted.shape:
+            missing = "" if wanted.ndim else "; it has to be one number: is the mean missing?"
+            return f"your {name} has the shape {tuple(found[name].shape)}, not {tuple(wanted.shape)}{missing}"
+        if wanted.requires_grad and not found[name].requires_grad:
+            return f"no gradient flows back from your {name}: detach(), item() or no_grad() has cut it off"
+    mine, right = (
+        torch.cat([part[name].detach().double().flatten() for name in expected]) for part in (found, expected)
+    )
+    names = [name for name, wanted in expected.items() for _ in range(wanted.numel())]
+    wrong = ~((mine - right).abs() <= tolerance * right.abs().clamp(min=1))  # nan is wrong too
+    if not wrong.any():
+        return ""
+    name, worst, ratio = (
+        names[int(wrong.int().argmax())],
+        (mine - right).abs().max(),
+        (mine @ right / (right @ right)).item(),
+    )
+    if not mine.isfinite().all():
+        return f"your {name} is not finite: compute from logits, with softplus"
+    if len(mine) == 1 or not torch.allclose(mine, ratio * right, rtol=1e-4, atol=tolerance):
+        return f"your {name} is off by up to {worst:.3g}"
+    if abs(ratio + 1) < 1e-4:
+        return f"your {name} has the wrong sign"
+    summed = ": a sum instead of a mean?" if ratio > 1.5 and abs(ratio - round(ratio)) < 1e-3 else ""
+    return f"your {name} is {ratio:.4g} times what it should be{summed}"
