@@ -1,5 +1,5 @@
 /** The page: one room at a time, chosen by the tabs and by the address. */
-import { element } from "./controls.js";
+import { button, element } from "./controls.js";
 import * as state from "./state.js";
 
 /** Which file shows a chapter. What it shows is read from models.json. @type {Record<string, string>} */
@@ -12,14 +12,17 @@ const tabs = /** @type {HTMLElement} */ (document.querySelector("nav"));
 async function open(chapters) {
   const room = state.get("room", "05");
   for (const tab of tabs.querySelectorAll("a")) {
-    if (tab.dataset.room === room) tab.setAttribute("aria-current", "page");
-    else tab.removeAttribute("aria-current");
+    if (tab.dataset.room === room) {
+      tab.setAttribute("aria-current", "page");
+      tabs.scrollTo({ left: tab.offsetLeft - tabs.offsetLeft - 24 }); // on a telephone the row is wider than the page
+    } else tab.removeAttribute("aria-current");
   }
   const chapter = Object.keys(chapters).find((name) => name.startsWith(room)) ?? "";
   const section = element("section", { "aria-label": titles(chapters)[room] ?? room });
   place.replaceChildren(section);
   section.append(element("h2", {}, titles(chapters)[room] ?? "There is no such room"));
   if (!(room in titles(chapters))) return;
+  share(section, titles(chapters)[room]);
   try {
     if (chapter && typeof WebAssembly !== "object") throw new Error("it has no WebAssembly, which runs the networks. A browser of the last five years has.");
     const { open } = await import(`./rooms/${ROOMS[room] ?? "latent"}.js`);
@@ -29,6 +32,26 @@ async function open(chapters) {
     section.append(element("p", { class: "status", role: "alert" }, `This browser could not open the room: ${error instanceof Error ? error.message : error}`));
     console.error(error);
   }
+}
+
+/** Sends what is on the page, as a telephone sends links, or copies its address. @param {Element} section @param {string} title */
+function share(section, title) {
+  const place = element("div", { class: "share" });
+  const said = element("span", { role: "status" });
+  button(place, { label: "Share", hint: "A link that shows somebody else just this" }, async () => {
+    const url = state.link();
+    try {
+      if (navigator.share && matchMedia("(pointer: coarse)").matches) await navigator.share({ title, url });
+      else {
+        await navigator.clipboard.writeText(url);
+        said.textContent = "The link is copied.";
+      }
+    } catch (error) {
+      if (!(error instanceof DOMException && error.name === "AbortError")) said.textContent = "The link is in the address bar: copy it from there.";
+    }
+  });
+  place.append(said);
+  section.append(place);
 }
 
 /** @param {Record<string, import("./rooms/room.js").Chapter>} chapters @returns {Record<string, string>} */

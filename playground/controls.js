@@ -49,9 +49,12 @@ export function slider(place, name, words, changed) {
   } };
 }
 
-/** @param {Element} place @param {string} name @param {Words & {options: string[], value: string}} words @param {() => void} changed */
+/**
+ * One of several; `shown` has the text of each option, unless it is the option itself.
+ * @param {Element} place @param {string} name @param {Words & {options: string[], value: string, shown?: string[]}} words @param {() => void} changed
+ */
 export function choice(place, name, words, changed) {
-  const input = element("select", {}, ...words.options.map((option) => element("option", { value: option }, option)));
+  const input = element("select", {}, ...words.options.map((option, i) => element("option", { value: option }, words.shown?.[i] ?? option)));
   const wanted = state.get(name, words.value);
   input.value = words.options.includes(wanted) ? wanted : words.value;
   input.addEventListener("change", () => {
@@ -111,6 +114,16 @@ export function toggle(place, words, changed) {
   });
   made.setAttribute("aria-pressed", "false");
   return made;
+}
+
+/** A picture of yours. It is read here, and sent nowhere. @param {Element} place @param {Words} words @param {(image: ImageBitmap) => void} chosen */
+export function upload(place, words, chosen) {
+  const input = element("input", { type: "file", accept: "image/*" });
+  input.addEventListener("change", async () => {
+    if (input.files?.[0]) chosen(await createImageBitmap(input.files[0]));
+    input.value = ""; // the same file can be chosen again
+  });
+  control(place, words, input);
 }
 
 /** A canvas with a name for screen readers and a caption. @param {Element} place @param {string} caption @param {string} [kind] */

@@ -2,7 +2,7 @@ import js from "@eslint/js";
 
 const browser = ["document", "window", "location", "history", "performance", "fetch", "requestAnimationFrame",
   "cancelAnimationFrame", "ImageData", "Image", "URL", "URLSearchParams", "createImageBitmap", "WebAssembly", "navigator",
-  "setTimeout", "console", "IntersectionObserver", "MutationObserver", "matchMedia"];
+  "setTimeout", "clearTimeout", "console", "DOMException", "atob", "btoa", "IntersectionObserver", "MutationObserver", "matchMedia"];
 
 export default [
   js.configs.recommended,

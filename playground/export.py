@@ -24,6 +24,7 @@ from common.data import load_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = 8
+KINDS = {"sketches": ("drawing", "face"), "satellite-map": ("satellite picture", "map")}  # what A and B are
 DIRECTIONS = 6
 
 
@@ -68,24 +69,24 @@ def directions(path: Path, inputs: dict[str, list[int | None]], seed: int) -> li
 
 def examples(settings: dict[str, Any], folder: Path, root: Path) -> dict[str, Any]:
     """Some test pairs as files, and the colours to draw with: the commonest of the pictures that go in, or paper and ink."""
-    pairs = load_pairs(settings["data"], int(settings["size"]), "test")
-    shown, files = torch.linspace(0, len(pairs) - 1, EXAMPLES).long(), []
-    for i, number in enumerate(shown.tolist()):
+    pairs = load_pairs(settings["data"], int(settings["size"]), "test", EXAMPLES)
+    both, files = {"a": pairs.a, "b": pairs.b}, []
+    for i in range(len(pairs)):
         pair = {}
-        for name, pictures in (("a", pairs.a), ("b", pairs.b)):
+        for name, pictures in both.items():
             path = folder / f"example_{i}_{name}.png"
-            Image.fromarray(pictures[number].permute(1, 2, 0).numpy()).save(path)
+            Image.fromarray(pictures[i].permute(1, 2, 0).numpy()).save(path)
             pair[name] = path.relative_to(root).as_posix()
         files.append(pair)
-    given = pairs.a if settings.get("direction", "AtoB") == "AtoB" else pairs.b
-    pixels = given[shown].permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
+    given = both["a" if settings.get("direction", "AtoB") == "AtoB" else "b"]
+    pixels = given.permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
     if np.ptp(pixels, axis=1).max() < 8:  # ink on paper
         colours = np.stack([pixels.max(0), pixels.min(0)])
     else:
         centres, members = kmeans2(pixels, 6, minit="++", rng=0)
         colours = centres[np.argsort(-np.bincount(members, minlength=len(centres)))]
     palette = ["#" + "".join(f"{round(value):02x}" for value in colour) for colour in colours]
-    return {"examples": files, "palette": palette}
+    return {"examples": files, "palette": palette, "kinds": KINDS.get(settings["data"], ("A", "B"))}
 
 
 def main(config: Config) -> None:

@@ -79,14 +79,18 @@ def contents(app: Sphinx, docname: str, source: list[str]) -> None:
         title, _, rest = source[0].partition("\n")
         source[0] = f"{title}\n\n```{{raw}} html\n{play}\n```\n{rest}"
         papers = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("docs/*.md"))
-        rest = ["CONTRIBUTING", "common/README", "common/data/starter/README"]
+        sought = [f"docs/{name}" for name in ("glossary", "scores", "results", "running") if f"docs/{name}" in papers]
+        rest = [page for page in papers if page not in sought] + ["common/README", "common/data/starter/README"]
         trees = {
             "Chapters": [f"{chapter}/README" for chapter in CHAPTERS],
-            "Beside the chapters": [*papers, *rest, "site/README", "playground/README"],
+            "Look up": sought,
+            "How it is made": ["CONTRIBUTING", *rest, "site/README", "playground/README"],
         }
     elif folder.name in CHAPTERS and Path(docname).name == "README":
         pages = sorted(path.stem for path in (ROOT / folder).glob("*.ipynb"))
         pages.sort(key=lambda name: name in ("exercises", "solutions"))  # the chapter's notebook first
+        play = f'<p class="play"><a href="../playground/index.html#room={folder.name[:2]}">Play with this chapter\'s generator</a></p>'
+        source[0] = source[0].replace("\n\n", f"\n\n```{{raw}} html\n{play}\n```\n\n", 1)
         if "github.com" in REPOSITORY:
             colab = f"https://colab.research.google.com/github{urlparse(REPOSITORY).path}/blob/main/{folder}"
             links = ", ".join(f"[{page}]({colab}/{page}.ipynb)" for page in pages)

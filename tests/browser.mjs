@@ -99,8 +99,9 @@ for (const [room, label] of Object.entries(sliders)) {
 await play.goto("about:blank");
 await play.goto(`${address}/playground/index.html#room=05`);
 await settled(play);
-await play.getByRole("button", { name: "Clear" }).click();
+await play.getByRole("button", { name: "New sheet" }).click();
 const blank = [await look(play, 0), await look(play, 1)];
+await play.locator("canvas.paper").scrollIntoViewIfNeeded();
 const box = await play.locator("canvas.paper").boundingBox();
 await play.mouse.move(box.x + box.width * 0.3, box.y + box.height * 0.3);
 await play.mouse.down();
@@ -116,6 +117,11 @@ await play.keyboard.up(" ");
 found.changed["05 keyboard"] = [drawn[0], await look(play, 0)];
 found.times["05"] = { tap: Math.round(Number(await play.locator(".status").getAttribute("data-milliseconds"))) };
 await play.screenshot({ path: join(folder, "room_05.png"), fullPage: true });
+await play.locator("canvas.paper").blur();
+await play.getByRole("button", { name: "Undo" }).click();
+await play.waitForTimeout(300);
+if ((await look(play, 0)) !== drawn[0]) found.errors.push("undo does not take the last stroke back");
+const drawing = play.url();
 
 // A state is an address: the same seed shows the same picture to somebody else.
 await play.goto("about:blank");
@@ -126,6 +132,10 @@ const other = await watched({ viewport: { width: 390, height: 800 }, colorScheme
 await other.goto(link);
 await settled(other);
 if ((await look(other)) !== mine) found.errors.push("a shared address shows another picture");
+await other.goto("about:blank");
+await other.goto(drawing);
+await settled(other);
+if ((await look(other)) !== drawn[0]) found.errors.push("a shared address shows another drawing");
 const wide = await other.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
 if (wide) found.errors.push("the playground is wider than a telephone");
 await other.screenshot({ path: join(folder, "phone_dark.png"), fullPage: true });

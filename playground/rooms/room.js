@@ -5,7 +5,7 @@ import { download } from "../pictures.js";
 /**
  * What export.py wrote about a chapter.
  * @typedef {{title: string, settings: Record<string, any>, networks: Record<string, import("../network.js").Stored>,
- *   directions?: number[][], examples?: {a: string, b: string}[], palette?: string[]}} Chapter
+ *   directions?: number[][], examples?: {a: string, b: string}[], palette?: string[], kinds?: [string, string]}} Chapter
  */
 
 /**
@@ -13,9 +13,9 @@ import { download } from "../pictures.js";
  * @param {Element} place where the time is told @param {() => Promise<void>} draw
  */
 export function following(place, draw) {
-  const status = element("p", { class: "status", role: "status" }, "loading …");
+  const status = element("p", { class: "status" }, "loading …"); // a screen reader need not read out each time
   place.append(status);
-  let [running, again] = [false, false];
+  let [running, again, loaded] = [false, false, false];
   const follow = async () => {
     again = true;
     if (running) return;
@@ -26,10 +26,12 @@ export function following(place, draw) {
         const start = performance.now();
         await draw();
         status.dataset.milliseconds = (performance.now() - start).toFixed(1);
-        status.textContent = `drawn in ${Math.round(performance.now() - start)} ms`;
+        status.textContent = `${loaded ? "" : "loaded and "}drawn in ${Math.round(performance.now() - start)} ms`;
+        loaded = true;
         await new Promise((resume) => requestAnimationFrame(resume));
       }
     } catch (error) {
+      status.setAttribute("role", "alert");
       status.textContent = `This did not work: ${error instanceof Error ? error.message : error}`;
       throw error;
     } finally {

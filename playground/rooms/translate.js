@@ -1,5 +1,5 @@
 /** Chapter 06: both ways, and the marks that a translator hides for the way back. */
-import { button, canvas, choice, element, slider } from "../controls.js";
+import { button, canvas, choice, element, slider, upload } from "../controls.js";
 import { load } from "../network.js";
 import { context, download, fit, picture, read, show } from "../pictures.js";
 import { normal, uniform } from "../random.js";
@@ -9,6 +9,7 @@ import { following } from "./room.js";
 export function open(place, chapter, about) {
   const size = Number(about.settings.size);
   const examples = about.examples ?? [];
+  const [a, b] = about.kinds ?? ["A", "B"];
   const row = element("div", { class: "row two" });
   place.append(row);
   const given = canvas(row, "The picture");
@@ -21,7 +22,8 @@ export function open(place, chapter, about) {
   place.append(panel);
 
   const direction = choice(panel, "direction", { label: "Direction", options: ["AtoB", "BtoA"], value: "AtoB",
-    link: `${chapter}/README.html#the-idea`, hint: `Which of the two translators goes first (${about.settings.data}).` }, () => start());
+    shown: [`${a} → ${b} → ${a}`, `${b} → ${a} → ${b}`], link: `${chapter}/README.html#the-idea`,
+    hint: "Which of the two translators goes first. The other one leads back." }, () => start());
   const which = choice(panel, "example", { label: "Test picture", options: examples.map((_, i) => `${i + 1}`), value: "1",
     link: `${chapter}/README.html#results`, hint: "Pictures that neither translator has seen." }, () => start());
   const stretch = slider(panel, "contrast", { label: "Contrast of the marks", from: 1, to: 40, step: 1, value: 12,
@@ -30,14 +32,12 @@ export function open(place, chapter, about) {
     link: `${chapter}/README.html#what-goes-wrong`, hint: "A little noise drowns the hidden marks, and the way back gets lost." }, follow);
   const bar = element("div", { class: "buttons" });
   panel.append(bar);
-  const file = element("input", { type: "file", accept: "image/*", "aria-label": "A picture of yours; it stays on this device" });
-  bar.append(file);
-  file.addEventListener("change", async () => {
-    if (!file.files?.[0]) return;
-    fit(given, await createImageBitmap(file.files[0]));
+  button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
+  upload(panel, { label: "A picture of yours", hint: "Its middle square is translated. It stays on this device, and no link can show it.",
+    link: `${chapter}/README.html#run-it` }, (image) => {
+    fit(given, image);
     follow();
   });
-  button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
 
   /** @type {import("../network.js").Result | null} */
   let grained = null;
