@@ -123,6 +123,13 @@ await play.waitForTimeout(300);
 if ((await look(play, 0)) !== drawn[0]) found.errors.push("undo does not take the last stroke back");
 const drawing = play.url();
 
+// The picture of the root README: docs/pictures/playground.png.
+const shown = await watched({ viewport: { width: 1100, height: 900 } });
+await shown.goto(`${address}/playground/index.html#room=05&sheet=e5`);
+await settled(shown);
+await shown.waitForTimeout(1500);
+await shown.screenshot({ path: join(folder, "playground.png"), clip: { x: 0, y: 100, width: 1100, height: 640 } });
+
 // A state is an address: the same seed shows the same picture to somebody else.
 await play.goto("about:blank");
 await play.goto(`${address}/playground/index.html#room=01&seed=77&d1=3`);

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from torch import nn
 from tests.conftest import CHAPTERS, ROOT
 
 PLAYGROUND = ROOT / "playground"
+NOTEBOOKS = sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -140,11 +142,29 @@ def test_javascript_is_clean(command: list[str]) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_the_checks_of_the_site_find_what_is_wrong(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("site_build", ROOT / "site" / "build.py")
+def tool(name: str) -> ModuleType:
+    """A file of site/, which is no package: another one has its name."""
+    spec = importlib.util.spec_from_file_location(f"site_{name}", ROOT / "site" / f"{name}.py")
     assert spec and spec.loader
-    build = sys.modules["site_build"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    module = sys.modules[f"site_{name}"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_address_stands_in_one_place() -> None:
+    """The first cell of each notebook has that of CITATION.cff, and the tool that writes it changes nothing else."""
+    address = tool("address").stated()
+    for path in NOTEBOOKS:
+        assert f'REPOSITORY = \\"{address}\\"' in path.read_text(), f"{path.name}: python site/address.py"
+    before = NOTEBOOKS[0].read_text()
+    after = tool("address").addressed(before, "https://example.org/gans")
+    first = next(cell for cell in json.loads(after)["cells"] if cell["cell_type"] == "code")
+    assert 'REPOSITORY = "https://example.org/gans"' in "".join(first["source"])
+    assert tool("address").addressed(after, address) == before
+
+
+def test_the_checks_of_the_site_find_what_is_wrong(tmp_path: Path) -> None:
+    build = tool("build")
     (tmp_path / "big.png").write_bytes(bytes(2_000_000))
     good = (
         '<h1 id="here">a</h1><img src="big.png" alt="b" loading="lazy"><a href="#here">c</a><a href="https://x.y">d</a>'
