@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = 8
 KINDS = {"sketches": ("drawing", "face"), "satellite-map": ("satellite picture", "map")}  # what A and B are
 DIRECTIONS = 6
+LATENTS = 12  # to find them; 32 span nearly the same space
 
 
 @dataclass
@@ -46,14 +47,14 @@ def described(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def directions(path: Path, inputs: dict[str, list[int | None]], seed: int) -> list[list[float]]:
-    """The unit vectors in z [D] along which the pictures change most: the first eigenvectors of the mean of JᵀJ over 32 latents.
+    """The unit vectors in z [D] along which the pictures change most: the first eigenvectors of the mean of JᵀJ over some latents.
 
     J is the derivative of a picture by z, taken here as a difference. Other inputs stay: all classes alike, alpha at 1.
     """
     session = onnxruntime.InferenceSession(path)
     dim, rng, h = inputs["z"][1] or 0, np.random.default_rng(seed), 0.1
     total = np.zeros((dim, dim))
-    for _ in range(32):
+    for _ in range(LATENTS):
         z = np.vstack([np.zeros(dim), h * np.eye(dim)]) + rng.standard_normal(dim)
         feeds = {"z": z.astype(np.float32)}
         if "labels" in inputs:
