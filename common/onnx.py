@@ -14,6 +14,13 @@ from torch import Tensor, nn
 from common import UserError
 from common.checkpoint import write_atomically
 
+OLDEST = (2, 9)  # since then this exporter is PyTorch's default; that of 2.6 fails at batch norm
+
+
+def new_enough() -> bool:
+    """Whether this PyTorch can export."""
+    return tuple(int(part) for part in torch.__version__.split(".")[:2]) >= OLDEST
+
 
 def save_onnx(
     path: Path, network: nn.Module, inputs: Mapping[str, Tensor | Sequence[Tensor]], output: str, settings: Any
@@ -22,13 +29,15 @@ def save_onnx(
 
     `inputs` are two examples of each input; their number is free in the file. An input without axes is one number for all. A list named
     "noise" becomes the inputs noise_0, noise_1, … `settings` go into the file. The second file has half the size, the same inputs, and
-    computes in float32 too, since few processors do more than store float16. Raises `UserError` where a package is missing.
+    computes in float32 too, since few processors do more than store float16. Raises `UserError` where a package is missing or old.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401  # torch.onnx needs it
     except ImportError as error:
         raise UserError(f"--onnx needs the package {error.name}: pip install -r site/requirements.txt") from error
+    if not new_enough():
+        raise UserError(f"--onnx needs PyTorch {'.'.join(map(str, OLDEST))} or newer, not {torch.__version__}")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # else it tells of operators that no chapter has
     network.eval()  # a chapter's generator is already, the module around it may not be
     number = torch.export.Dim("number")

@@ -121,6 +121,7 @@ await play.locator("canvas.paper").blur();
 await play.getByRole("button", { name: "Undo" }).click();
 await play.waitForTimeout(300);
 if ((await look(play, 0)) !== drawn[0]) found.errors.push("undo does not take the last stroke back");
+await play.waitForFunction(() => location.hash.match(/w\d+-/g)?.length === 1); // the address has the one stroke that is left
 const drawing = play.url();
 
 // The picture of the root README: docs/pictures/playground.png.

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.images import to_uint8
+from common.onnx import new_enough
 from tests.conftest import CHAPTERS, ROOT
 
 WHY = "pip install -r site/requirements.txt brings onnx, onnxscript and onnxruntime, which this test needs"
@@ -23,6 +24,8 @@ N = 3  # other than the two pictures with which the files are made
 def files(chapter: Callable[[str, str], ModuleType], tmp_path: Path) -> Callable[[str], tuple[ModuleType, list[Path]]]:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=WHY)
+    if not new_enough():
+        pytest.skip(f"PyTorch {torch.__version__} is too old to export")
 
     def write(name: str) -> tuple[ModuleType, list[Path]]:
         generate = chapter(name, "generate")
@@ -151,4 +154,15 @@ def test_a_missing_package_gets_one_line(
     monkeypatch.setitem(sys.modules, "onnx", None)
     code, _, errors = script("01_basic_gan/generate.py", "--onnx", "--out", tmp_path)
     assert (code, errors.count("\n")) == (2, 1)
-    assert "--onnx needs" in errors and "pip install -r site/requirements.txt" in errors
+    assert "--onnx needs the package" in errors and "pip install -r site/requirements.txt" in errors
+
+
+def test_an_old_pytorch_gets_one_line(
+    script: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("onnx", "onnxscript"):
+        pytest.importorskip(package, reason=WHY)
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cpu")
+    code, _, errors = script("01_basic_gan/generate.py", "--onnx", "--out", tmp_path)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "--onnx needs PyTorch 2.9 or newer, not 2.6.0+cpu" in errors

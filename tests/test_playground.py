@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
+from common.onnx import new_enough
 from tests.conftest import CHAPTERS, ROOT
 
 PLAYGROUND = ROOT / "playground"
@@ -190,6 +191,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a freshly built site."""
     for package in ("sphinx", "myst_nb", "furo", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason="pip install -r site/requirements.txt brings what the site is built with")
+    if not new_enough():
+        pytest.skip(f"PyTorch {torch.__version__} is too old to export the generators")
     if not CHROMIUM:
         pytest.skip("there is no Chromium on this machine: apt-get install chromium, or the like")
     out = tmp_path_factory.mktemp("built") / "site"
@@ -200,7 +203,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
     print(f"the site was built in {time.monotonic() - started:.0f} s")
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=str(out))) as server:
+    calm = type("Calm", (http.server.ThreadingHTTPServer,), {"handle_error": lambda *_: None})  # a page that is left
+    with calm(("127.0.0.1", 0), functools.partial(quiet, directory=str(out))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
