@@ -4,6 +4,7 @@ python 01_basic_gan/generate.py                                   # a grid of 64
 python 01_basic_gan/generate.py --interpolate                     # and a walk through the latent space, as a GIF
 python 01_basic_gan/generate.py --neighbours                      # and the nearest training picture of each sample
 python 01_basic_gan/generate.py --score                           # and the score of 5,000 digits
+python 01_basic_gan/generate.py --onnx                            # and the generator as ONNX, for programs without PyTorch
 python 01_basic_gan/generate.py --weights runs/01_basic_gan/TIME/weights.safetensors
 """
 
@@ -22,6 +23,7 @@ from common import images, relative
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
+from common.onnx import save_onnx
 from common.scores import beside_nearest, judge
 from model import Generator
 
@@ -42,6 +44,7 @@ class Config(Flags):
     score: bool = False  # also score, beside the floor and blurred real pictures
     inception: bool = False  # score with the published FID, KID and IS (needs their network on this machine)
     data: str = ""  # the training pictures (for --neighbours and --score); default: those of the run
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -76,6 +79,13 @@ def walk(generator: Generator, stops: Tensor, frames_per_stop: int = 12) -> Tens
     return generator(torch.stack(latents))
 
 
+def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> list[Path]:
+    """The trained generator as ONNX: z [N, D] -> pictures [N, C, H, W]. See `save_onnx`."""
+    generator, settings = load_generator(weights)
+    z = torch.zeros(2, generator.latent_dim)
+    return save_onnx(folder / "generator.onnx", generator, {"z": z}, "pictures", settings)
+
+
 def main(config: Config) -> None:
     device = one_device(config.accelerator)
     scoring = config.score or config.inception
@@ -102,6 +112,9 @@ def main(config: Config) -> None:
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
+
+    if config.onnx:
+        written += write_onnx(config.out, config.weights)
 
     for path in written:
         print(f"wrote {relative(path)}")

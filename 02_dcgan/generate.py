@@ -5,6 +5,7 @@ python 02_dcgan/generate.py --interpolate                     # and a walk throu
 python 02_dcgan/generate.py --attribute glasses               # and faces before and after "plus glasses"
 python 02_dcgan/generate.py --neighbours                      # and the nearest training picture of each sample
 python 02_dcgan/generate.py --score                           # and the score of 5,000 faces
+python 02_dcgan/generate.py --onnx                            # and the generator as ONNX, for programs without PyTorch
 python 02_dcgan/generate.py --weights runs/02_dcgan/TIME/weights.safetensors
 """
 
@@ -26,6 +27,7 @@ from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import load
 from common.devices import one_device
+from common.onnx import save_onnx
 from common.scores import beside_nearest, embed, judge, yardstick
 from model import Generator
 
@@ -50,6 +52,7 @@ class Config(Flags):
     score: bool = False  # also score, beside the floor and blurred real pictures
     inception: bool = False  # score with the published FID, KID and IS (needs their network on this machine)
     data: str = ""  # the training pictures (for --neighbours and --score); default: those of the run
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -129,6 +132,13 @@ def add_attribute(
     return torch.cat([before[without], after[without]]), had.float().mean().item(), has_now.float().mean().item()
 
 
+def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors", ema: bool = True) -> list[Path]:
+    """The trained generator as ONNX: z [N, D] -> pictures [N, C, H, W]. See `save_onnx`."""
+    generator, settings = load_generator(weights, ema)
+    z = torch.zeros(2, generator.latent_dim)
+    return save_onnx(folder / "generator.onnx", generator, {"z": z}, "pictures", settings)
+
+
 def main(config: Config) -> None:
     device = one_device(config.accelerator)
     scoring = config.score or config.inception
@@ -162,6 +172,9 @@ def main(config: Config) -> None:
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
+
+    if config.onnx:
+        written += write_onnx(config.out, config.weights, config.ema)
 
     for path in written:
         print(f"wrote {relative(path)}")

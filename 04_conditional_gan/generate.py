@@ -6,6 +6,7 @@ python 04_conditional_gan/generate.py --truncation 0.7            # z cut off at
 python 04_conditional_gan/generate.py --interpolate               # and a walk from class to class, as a GIF and a still
 python 04_conditional_gan/generate.py --neighbours                # and the nearest training picture of each sample
 python 04_conditional_gan/generate.py --score                     # asked-for class, variety, and the score of 5,000 digits
+python 04_conditional_gan/generate.py --onnx                      # and the generator as ONNX, for programs without PyTorch
 python 04_conditional_gan/generate.py --weights runs/04_conditional_gan/TIME/weights.safetensors
 """
 
@@ -26,6 +27,7 @@ from common import images, relative, require
 from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
+from common.onnx import save_onnx
 from common.scores import beside_nearest, has_classifier, judge
 from model import Generator
 from scores import class_report
@@ -50,6 +52,7 @@ class Config(Flags):
     score: bool = False  # also score, beside the floor and blurred real pictures
     inception: bool = False  # score with the published FID, KID and IS (needs their network on this machine)
     data: str = ""  # the training pictures (for --neighbours and --score); default: those of the run
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -85,6 +88,16 @@ def walk(generator: Generator, z: Tensor, first: int, second: int, steps: int) -
     start, end = F.one_hot(torch.tensor([first, second], device=z.device), generator.classes).to(z)  # [K], [K]
     weights = [torch.lerp(start, end, i / (steps - 1)).expand(len(z), -1) for i in range(steps)]
     return torch.stack([generator(z, mixture) for mixture in weights])
+
+
+def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> list[Path]:
+    """The trained generator as ONNX: z [N, D] and shares of the classes [N, K] -> pictures [N, C, H, W].
+
+    A row with a single 1 asks for that class, and other shares are a place between classes. See `save_onnx`.
+    """
+    generator, settings = load_generator(weights)
+    inputs = {"z": torch.zeros(2, generator.latent_dim), "labels": torch.zeros(2, generator.classes)}
+    return save_onnx(folder / "generator.onnx", generator, inputs, "pictures", settings)
 
 
 @torch.no_grad()
@@ -138,6 +151,9 @@ def main(config: Config) -> None:
             text, numbers = f"{text}\n{more}", numbers | own
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
+
+    if config.onnx:
+        written += write_onnx(config.out, config.weights)
 
     print("\n".join(f"wrote {relative(path)}" for path in written))
 

@@ -6,6 +6,7 @@ python 05_pix2pix/generate.py my_photo.jpg --clean        # a photograph of a pe
 python 05_pix2pix/generate.py my_drawing.png --num 6      # six answers: how little the noise changes
 python 05_pix2pix/generate.py --interpolate               # drawings that appear line by line, and their colours, as a GIF
 python 05_pix2pix/generate.py --score                     # distances to the truth, detail, lattice and FCD on test pairs
+python 05_pix2pix/generate.py --onnx                      # and the generator as ONNX, for programs without PyTorch
 python 05_pix2pix/generate.py --weights 05_pix2pix/satellite-to-map.safetensors   # or a run's weights.safetensors
 """
 
@@ -13,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -30,6 +32,7 @@ from common.command_line import Flags, command_line
 from common.data import load_pairs, open_picture, own_pictures
 from common.devices import one_device
 from common.images import to_float
+from common.onnx import save_onnx
 from common.scores.tables import MIN_PICTURES
 from drawing import prepare
 from model import Generator
@@ -52,6 +55,7 @@ class Config(Flags):
     interpolate: bool = False  # also write a GIF: drawings that appear, or a flight over a test region of satellite-map
     score: bool = False  # also score, beside the mean training picture and the blurred truth
     data: str = ""  # the pairs to look at or score; default: those of the run
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -110,6 +114,38 @@ def flight(generator: Generator, sides: tuple[int, int], size: int, column: int,
     )  # [F, 2, 3, S, S]
     x, y = both[:, sides[0]], both[:, sides[1]]
     return list(torch.stack([x, translate(generator, x), y], dim=1))
+
+
+class WithNoise(torch.nn.Module):
+    """A generator whose noise comes from outside: x [N, C, H, W] and numbers from [0, 1), for each layer of dropout [N, F, h, w]."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, x: Tensor, noise: list[Tensor]) -> Tensor:
+        left = iter(noise)
+
+        def dropout(x: Tensor, p: float, training: bool) -> Tensor:
+            return x * (next(left) >= p).to(x) / (1 - p)
+
+        with patch.object(torch.nn.functional, "dropout", dropout):
+            return self.generator(x)
+
+
+def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> list[Path]:
+    """The trained generator as ONNX. Other noise gives another answer to the same picture. See `WithNoise` and `save_onnx`."""
+    generator, settings = load_generator(weights)
+    x = torch.zeros(2, settings["channels"], settings["size"], settings["size"])
+    noise: list[Tensor] = []
+
+    def watched(x: Tensor, p: float, training: bool) -> Tensor:
+        noise.append(torch.zeros_like(x))
+        return x
+
+    with patch.object(torch.nn.functional, "dropout", watched):
+        generator(x)  # to see where the noise enters
+    return save_onnx(folder / "generator.onnx", WithNoise(generator), {"x": x, "noise": noise}, "pictures", settings)
 
 
 @torch.no_grad()
@@ -177,6 +213,9 @@ def main(config: Config) -> None:
         print(f"{len(x):,} test pairs of {name}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
         written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))
+
+    if config.onnx:
+        written += write_onnx(config.out, config.weights)
 
     print("\n".join(f"wrote {relative(path)}" for path in written))
 

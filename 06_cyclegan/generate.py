@@ -6,6 +6,7 @@ python 06_cyclegan/generate.py my_pictures/map.png --direction BtoA   # the othe
 python 06_cyclegan/generate.py my_pictures/photo.png --strip      # and a strip: picture, translation, way back
 python 06_cyclegan/generate.py --interpolate                      # and a GIF that fades from picture to translation
 python 06_cyclegan/generate.py --score                            # against the true pairs, and what the way back lives on
+python 06_cyclegan/generate.py --onnx                             # and the generator as ONNX, for programs without PyTorch
 python 06_cyclegan/generate.py --weights runs/06_cyclegan/TIME/weights.safetensors
 """
 
@@ -32,6 +33,7 @@ from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import open_picture, own_pictures
 from common.devices import one_device
+from common.onnx import save_onnx
 from model import STRIDE, Generator
 from scores import held_out, report
 
@@ -54,6 +56,7 @@ class Config(Flags):
     interpolate: bool = False  # also write a GIF that fades from held-out pictures to their translations and back
     score: bool = False  # also score all held-out pairs, beside references
     data: str = ""  # where the held-out pictures come from; default: the data of the training
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -107,6 +110,15 @@ def whole(generator: Generator, pictures: Tensor) -> Tensor:
     return generator(padded)[..., :height, :width]
 
 
+def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> list[Path]:
+    """Both translators as ONNX: pictures [N, C, H, W] -> pictures [N, C, H, W]. See `save_onnx`."""
+    *both, settings = load_generators(weights)
+    x = torch.zeros(2, int(settings["channels"]), int(settings["size"]), int(settings["size"]))
+    names = ("to_b", "to_a")
+    files = [save_onnx(folder / f"{n}.onnx", g, {"x": x}, "pictures", settings) for n, g in zip(names, both)]
+    return files[0] + files[1]
+
+
 @torch.no_grad()
 def main(config: Config) -> None:
     device = one_device(config.accelerator)
@@ -156,6 +168,9 @@ def main(config: Config) -> None:
         text, numbers = report(to_b.cpu(), to_a.cpu(), scored, int(settings["size"]), config.num)
         print(text)
         written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+    if config.onnx:
+        written += write_onnx(config.out, config.weights)
+
     print("\n".join(f"wrote {relative(path)}" for path in written))
 
 

@@ -6,6 +6,7 @@ python 07_progan/generate.py --interpolate                     # and a walk thro
 python 07_progan/generate.py --neighbours                      # and the nearest training picture of each sample
 python 07_progan/generate.py --changes                         # and what a straight walk changes, counted
 python 07_progan/generate.py --score                           # and both scores of 5,000 faces
+python 07_progan/generate.py --onnx                            # and the generator as ONNX, for programs without PyTorch
 python 07_progan/generate.py --weights runs/07_progan/TIME/weights.safetensors
 """
 
@@ -28,6 +29,7 @@ from common.checkpoint import load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import load
 from common.devices import one_device
+from common.onnx import save_onnx
 from common.scores import beside_nearest, embed, held_out, judge, yardstick
 from model import Generator, pixel_norm, resolutions
 
@@ -52,6 +54,7 @@ class Config(Flags):
     score: bool = False  # also score: the classifier's path, and the sliced Wasserstein distance
     inception: bool = False  # score with the published FID, KID and IS (needs their network on this machine)
     data: str = ""  # the training pictures (for --neighbours and --score); default: those of the run
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -149,6 +152,31 @@ def count_changes(draw: Drawing, seed: int, pairs: int = 200, steps: int = 20) -
     return "\n".join(lines), draw(latents[:: steps // 10, :4].transpose(0, 1).flatten(0, 1))
 
 
+class Fading(torch.nn.Module):
+    """A generator at one resolution whose alpha is an input: z [N, D], alpha [] -> pictures [N, C, H, W]."""
+
+    def __init__(self, generator: Generator, resolution: int) -> None:
+        super().__init__()
+        self.generator, self.resolution = generator, resolution
+
+    def forward(self, z: Tensor, alpha: Tensor) -> Tensor:
+        # A fade is linear in alpha, so its two ends are enough; the layers that they share are computed once in the file.
+        before, after = (self.generator(z, self.resolution, end) for end in (0.0, 1.0))
+        return before + alpha * (after - before)
+
+
+def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> list[Path]:
+    """The trained generator at each of its resolutions as ONNX. See `Fading` and `save_onnx`."""
+    draw, settings = load_generator(weights)
+    trained = [draw.resolution] if "growth" in settings["without"] else resolutions(draw.resolution)
+    inputs = {"z": torch.zeros(2, draw.generator.latent_dim), "alpha": torch.ones(())}
+    files = []
+    for side in trained:
+        network = Fading(draw.generator, side)
+        files += save_onnx(folder / f"generator_{side}.onnx", network, inputs, "pictures", settings)
+    return files
+
+
 def main(config: Config) -> None:
     device = one_device(config.accelerator)
     scoring = config.score or config.inception
@@ -192,6 +220,9 @@ def main(config: Config) -> None:
             text = f"no sliced Wasserstein distance: {error}"
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
+
+    if config.onnx:
+        written += write_onnx(config.out, config.weights)
 
     for path in written:
         print(f"wrote {relative(path)}")

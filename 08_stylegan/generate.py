@@ -10,6 +10,7 @@ python 08_stylegan/generate.py --swap-table              # and which attributes 
 python 08_stylegan/generate.py --path-length             # and the perceptual path length in z and in w
 python 08_stylegan/generate.py --neighbours              # and the training pictures nearest to 16 of the faces
 python 08_stylegan/generate.py --score                   # and the score of 5,000 faces
+python 08_stylegan/generate.py --onnx                    # and the generator as ONNX, for programs without PyTorch
 python 08_stylegan/generate.py --weights runs/08_stylegan/TIME/weights.safetensors
 """
 
@@ -17,6 +18,7 @@ import json
 import sys
 from pathlib import Path
 from typing import ClassVar
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -25,10 +27,12 @@ from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+import model
 from common import images, relative, require
 from common.checkpoint import write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
+from common.onnx import save_onnx
 from common.scores import beside_nearest, judge, yardstick
 from model import mixed, resolutions
 from painter import CHAPTER, GROUPS, HERE, Painter, load_painter, slerp, swapped
@@ -61,6 +65,7 @@ class Config(Flags):
     score: bool = False  # also score, beside the floor and blurred real pictures
     inception: bool = False  # score with the published FID, KID and IS (needs their network on this machine)
     data: str = ""  # the training pictures (for --neighbours and --score); default: those of the run
+    onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
@@ -96,6 +101,43 @@ def walks(painter: Painter, seed: int, columns: int = 4, frames: int = 14) -> li
         both = torch.cat([painter.w(slerp(first, second, t)), torch.lerp(*ws, t)])
         there.append(painter.draw(painter.styles(both), ()))  # without noise, which would flicker
     return there + there[::-1]
+
+
+class MappingAlone(torch.nn.Module):
+    """z [N, D] and psi [] -> w [N, S], truncated."""
+
+    def __init__(self, painter: Painter) -> None:
+        super().__init__()
+        self.generator = painter.generator
+
+    def forward(self, z: Tensor, psi: Tensor) -> Tensor:
+        return self.generator.truncated(self.generator.mapping(z), psi)
+
+
+class SynthesisAlone(torch.nn.Module):
+    """Styles [N, L, S] and the noise of each layer [N, 1, h, w], zeros for none, -> pictures [N, C, H, W]."""
+
+    def __init__(self, painter: Painter) -> None:
+        super().__init__()
+        self.generator, self.resolution, self.alpha = painter.generator, painter.resolution, painter.alpha
+
+    def forward(self, styles: Tensor, noise: list[Tensor]) -> Tensor:
+        left = iter(noise)
+        drawn = patch.object(torch, "randn", lambda *size, **options: next(left))
+        # An ordinary len() of a tensor would fix N in the file.
+        counted = patch.object(model, "len", lambda x: x.shape[0] if isinstance(x, Tensor) else len(x), create=True)
+        with drawn, counted:
+            return self.generator.synthesis(styles, self.resolution, self.alpha)
+
+
+def write_onnx(folder: Path, weights: Path, resolution: int | None = None) -> list[Path]:
+    """Mapping and synthesis as ONNX files of their own, so that styles can be mixed between them. See `save_onnx`."""
+    painter, settings = load_painter(weights, resolution)
+    z = torch.zeros(2, painter.generator.latent_dim)
+    files = save_onnx(folder / "mapping.onnx", MappingAlone(painter), {"z": z, "psi": torch.ones(())}, "w", settings)
+    noise = [torch.zeros(2, 1, side, side) for side in resolutions(painter.resolution) for _ in range(2)]
+    inputs = {"styles": painter.styles(painter.w(z)), "noise": noise}
+    return files + save_onnx(folder / "synthesis.onnx", SynthesisAlone(painter), inputs, "pictures", settings)
 
 
 def main(config: Config) -> None:
@@ -169,6 +211,9 @@ def main(config: Config) -> None:
         text, numbers = judge(fake, trained_on, config.inception)
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
+
+    if config.onnx:
+        written += write_onnx(config.out, config.weights, config.resolution)
 
     for path in written:
         print(f"wrote {relative(path)}")

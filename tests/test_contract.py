@@ -27,14 +27,16 @@ SECTIONS = [
     "What goes wrong", "Exercises", "References",
 ]  # fmt: skip
 # Lines of code files at most.
-LARGE = {"model.py": 350, "train.py": 300, "generate.py": 220}
+LARGE = {"model.py": 350, "train.py": 300, "generate.py": 235}
 BUDGETS = {"01": {"model.py": 110, "train.py": 170, "generate.py": 125}, "07": LARGE, "08": LARGE}
 DEFAULT_BUDGET = {"model.py": 210, "train.py": 240, "generate.py": 185}
-COMMON_BUDGET = 2875
+BUDGETS["05"] = DEFAULT_BUDGET | {"generate.py": 225}
+COMMON_BUDGET = 2950
 WALKTHROUGHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[0-9][0-9]_*/README.md"))]
 ROOMS = [folder for folder in sorted(ROOT.iterdir()) if re.match(r"\.github$|[^.]", folder.name)]
 ROOMS = [room for room in ROOMS if room.name not in ("runs", "data") and not (room / "pyvenv.cfg").exists()]
 MARKDOWN = [*ROOT.glob("*.md"), *(path for room in ROOMS for path in sorted(room.rglob("*.md")))]
+MARKDOWN = [path for path in MARKDOWN if "node_modules" not in path.parts]
 NOTEBOOKS = sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))
 COMMON = sorted(ROOT.glob("common/**/*.py"))
 

@@ -216,6 +216,43 @@ def test_the_update_of_pairs_in_the_checks_is_the_chapters(
             assert apart < 1e-6, f"{name}: {apart}"
 
 
+def test_progans_update_in_the_checks_is_the_chapters(
+    inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same for chapter 07, in the middle of a fade."""
+    inside("07_progan")
+    train, checks = importlib.import_module("train"), importlib.import_module("checks")
+    before: list[torch.nn.Module] = []
+    after: list[torch.nn.Module] = []
+
+    def kept(kind: Any, *sizes: Any, **settings: Any) -> torch.nn.Module:
+        after.append(kind(*sizes, **settings))
+        before.append(copy.deepcopy(after[-1]))
+        return after[-1]
+
+    for name in ("Generator", "Critic"):
+        monkeypatch.setattr(train, name, partial(kept, getattr(train, name)))
+    small = {"size": 8, "channels_times_size": 32, "batch_sizes": ((4, 8),), "penalty_share": 1, "max_steps": 1}
+    config = train.Config(data="mnist-10k", **small, out=str(tmp_path), accelerator="cpu", precision="32-true")
+    real, z, z_g = torch.rand(8, 1, 8, 8) * 2 - 1, *torch.randn(2, 8, config.latent_dim)
+    noise = torch.randn(8)
+    drawn = iter([z, noise, z_g])
+    monkeypatch.setattr(train, "growth", lambda *settings: train.Moment(1, 8, 0.3, 8, 1e-3, 5))
+    monkeypatch.setattr(train, "batches", lambda *settings, **more: iter([(real, None)]))
+    monkeypatch.setattr(train.Run, "randn", lambda run, *shape: next(drawn))
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda weights, **settings: adam(weights, **settings | {"eps": 1e-5}))
+    train.train(config)
+    betas = (config.beta1, config.beta2)
+    optimizers = [adam(network.parameters(), 1e-3, betas, eps=1e-5) for network in before]
+    checks.one_update(*before, *optimizers, real, z, torch.special.ndtr(noise), z_g, 8, 0.3)
+    for mine, chapters in zip(before, after, strict=True):
+        for (name, one), other in zip(mine.named_parameters(), chapters.parameters(), strict=True):
+            apart = (one - other).abs().mean().item()
+            assert apart < 1e-6, f"{name}: {apart}"
+    assert any((p.grad is not None and p.grad.abs().sum() > 0) for p in before[0].parameters())
+
+
 def test_the_update_in_the_checks_of_08_is_the_chapters(
     inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,0 +1,82 @@
+/** Chapter 06: both ways, and the marks that a translator hides for the way back. */
+import { button, canvas, choice, element, slider, upload } from "../controls.js";
+import { load } from "../network.js";
+import { context, download, fit, picture, read, show } from "../pictures.js";
+import { normal, uniform } from "../random.js";
+import { following } from "./room.js";
+
+/** @param {Element} place @param {string} chapter @param {import("./room.js").Chapter} about */
+export function open(place, chapter, about) {
+  const size = Number(about.settings.size);
+  const examples = about.examples ?? [];
+  const [a, b] = about.kinds ?? ["A", "B"];
+  const row = element("div", { class: "row two" });
+  place.append(row);
+  const given = canvas(row, "The picture");
+  [given.width, given.height] = [size, size];
+  const there = canvas(row, "Its translation");
+  const back = canvas(row, "The way back");
+  const marks = canvas(row, "The hidden marks, with stretched contrast");
+  const follow = following(place, draw);
+  const panel = element("div", { class: "panel" });
+  place.append(panel);
+
+  const direction = choice(panel, "direction", { label: "Direction", options: ["AtoB", "BtoA"], value: "AtoB",
+    shown: [`${a} → ${b} → ${a}`, `${b} → ${a} → ${b}`], link: `${chapter}/README.html#the-idea`,
+    hint: "Which of the two translators goes first. The other one leads back." }, () => start());
+  const which = choice(panel, "example", { label: "Test picture", options: examples.map((_, i) => `${i + 1}`), value: "1",
+    link: `${chapter}/README.html#results`, hint: "Pictures that neither translator has seen." }, () => start());
+  const stretch = slider(panel, "contrast", { label: "Contrast of the marks", from: 1, to: 40, step: 1, value: 12,
+    link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger. This grain is what the way back reads." }, stretched);
+  const noise = slider(panel, "noise", { label: "Noise on the translation", from: 0, to: 0.3, step: 0.01, value: 0,
+    link: `${chapter}/README.html#what-goes-wrong`, hint: "A little noise drowns the hidden marks, and the way back gets lost." }, follow);
+  const bar = element("div", { class: "buttons" });
+  panel.append(bar);
+  button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
+  upload(panel, { label: "A picture of yours", hint: "Its middle square is translated. It stays on this device, and no link can show it.",
+    link: `${chapter}/README.html#run-it` }, (image) => {
+    fit(given, image);
+    follow();
+  });
+
+  /** @type {import("../network.js").Result | null} */
+  let grained = null;
+
+  async function start() {
+    const side = direction.value === "AtoB" ? "a" : "b";
+    if (examples.length) fit(given, await picture(`models/${examples[Number(which.value) - 1][side]}`));
+    await follow();
+  }
+
+  async function draw() {
+    const names = direction.value === "AtoB" ? ["to_b", "to_a"] : ["to_a", "to_b"];
+    const [first, second] = await Promise.all(names.map((name) => load(about.networks[name])));
+    const translated = await first.run(1, { x: read(given, size) });
+    const grain = normal(translated.data.length, uniform(0));
+    const noisy = translated.data.map((value, i) => value + noise.value * grain[i]);
+    const returned = await second.run(1, { x: noisy });
+    if (!place.isConnected) return;
+    show(there, { ...translated, data: noisy });
+    show(back, returned);
+    grained = { ...translated, data: hidden(translated.data, size) };
+    stretched();
+  }
+
+  function stretched() {
+    if (grained) show(marks, { ...grained, data: grained.data.map((value) => value * stretch.value) });
+  }
+  context(given);
+  return start();
+}
+
+/** What a mean over 3×3 pixels takes away from each map of a picture. @param {Float32Array} data @param {number} size */
+function hidden(data, size) {
+  return data.map((value, i) => {
+    const [row, column, start] = [Math.floor(i / size) % size, i % size, i - (i % (size * size))];
+    let [sum, count] = [0, 0];
+    for (let y = Math.max(0, row - 1); y <= Math.min(size - 1, row + 1); y++) {
+      for (let x = Math.max(0, column - 1); x <= Math.min(size - 1, column + 1); x++, count++) sum += data[start + y * size + x];
+    }
+    return value - sum / count;
+  });
+}

@@ -1,0 +1,147 @@
+"""Sphinx's settings: one site from READMEs, notebooks and documents as they are. `build.py` runs it."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import yaml
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+ROOT = Path(__file__).resolve().parents[1]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+REPOSITORY = CITATION.get("repository-code", "").removesuffix(".git").rstrip("/")  # the one place that has the address
+log = logging.getLogger(__name__)
+
+project = CITATION["title"]
+author = CITATION["authors"][0]["name"]
+html_title = "The GAN course"
+root_doc = "README"
+include_patterns = [
+    "README.md", "CONTRIBUTING.md", "common/README.md", "common/**/README.md", "docs/*.md", "site/README.md", "playground/README.md",
+    "[0-9][0-9]_*/*.md", "[0-9][0-9]_*/*.ipynb",
+]  # fmt: skip
+exclude_patterns = ["**/node_modules", "runs", "data", ".venv", "**/.*"]
+
+extensions = ["myst_nb"]
+myst_enable_extensions = ["dollarmath", "html_image"]
+myst_heading_anchors = 4  # as GitHub names them
+myst_fence_as_directive = {"mermaid", "math"}
+nb_execution_mode = "off"  # notebooks are committed executed
+suppress_warnings = ["mystnb.unknown_mime_type"]  # a widget's state; its text is shown
+
+html_theme = "furo"
+html_static_path = ["static"]
+html_favicon = "../playground/icon.svg"
+html_css_files = ["vendor/katex/katex.min.css", "page.css"]
+html_js_files = [("page.js", {"type": "module"})]
+html_math_renderer = "katex"
+html_copy_source = False
+html_show_sphinx = False
+templates_path = ["templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html", "play.html", "sidebar/search.html", "sidebar/scroll-start.html", "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}  # fmt: skip
+if REPOSITORY:
+    html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": ""}
+
+CHAPTERS = sorted(path.parent.name for path in ROOT.glob("[0-9][0-9]_*/README.md"))
+
+
+class Mermaid(Directive):
+    """A diagram's text, which page.js draws when it comes into view."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        text = "\n".join(self.content).replace("&", "&amp;").replace("<", "&lt;")
+        return [nodes.raw("", f'<pre class="mermaid">{text}</pre>', format="html")]
+
+
+def formula(translator: Any, node: nodes.Element, around: str) -> None:
+    """The text of a formula, which page.js hands to KaTeX."""
+    text = translator.encode(node.astext())
+    translator.body.append(f'<{around} class="formula">{text}</{around}>')
+    raise nodes.SkipNode
+
+
+def contents(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Add what a page leads to: a file on its own has no place in a site."""
+    folder = Path(docname).parent
+    if docname == root_doc:
+        play = '<p class="play"><a href="playground/index.html">Play with the generators</a></p>'
+        title, _, rest = source[0].partition("\n")
+        source[0] = f"{title}\n\n```{{raw}} html\n{play}\n```\n{rest}"
+        papers = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("docs/*.md"))
+        sought = [f"docs/{name}" for name in ("glossary", "scores", "results", "running") if f"docs/{name}" in papers]
+        rest = [page for page in papers if page not in sought] + ["common/README", "common/data/starter/README"]
+        trees = {
+            "Chapters": [f"{chapter}/README" for chapter in CHAPTERS],
+            "Look up": sought,
+            "How it is made": ["CONTRIBUTING", *rest, "site/README", "playground/README"],
+        }
+    elif folder.name in CHAPTERS and Path(docname).name == "README":
+        pages = sorted(path.stem for path in (ROOT / folder).glob("*.ipynb"))
+        pages.sort(key=lambda name: name in ("exercises", "solutions"))  # the chapter's notebook first
+        play = f'<p class="play"><a href="../playground/index.html#room={folder.name[:2]}">Play with this chapter\'s generator</a></p>'
+        source[0] = source[0].replace("\n\n", f"\n\n```{{raw}} html\n{play}\n```\n\n", 1)
+        if "github.com" in REPOSITORY:
+            colab = f"https://colab.research.google.com/github{urlparse(REPOSITORY).path}/blob/main/{folder}"
+            links = ", ".join(f"[{page}]({colab}/{page}.ipynb)" for page in pages)
+            source[0] = source[0].replace("\n\n", f"\n\nOpen in Colab: {links}\n\n", 1)
+        names = {"exercises": "Exercises", "solutions": "Solutions"}
+        trees = {"": [f"{names.get(page, 'Notebook')} <{page}>" for page in pages]}
+    else:
+        return
+    for caption, pages in trees.items():
+        named = f":caption: {caption}\n" if caption else ""
+        source[0] += f"\n\n```{{toctree}}\n:hidden:\n{named}\n" + "\n".join(pages) + "\n```\n"
+
+
+TITLE = re.compile(r"""(?:title|suptitle|set_title|show_grid)\s*[=(][^"'\n]*f?["']([^"'\n]{8,})["']""")
+
+
+def pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Pictures load when they come into view, and each has a text: a plot's is its title, or the section that it is in."""
+    for image in doctree.findall(nodes.image):
+        image["loading"] = "lazy"
+        if not image.get("alt"):
+            cell = image.parent
+            while cell is not None and "cell" not in cell.get("classes", []):
+                cell = cell.parent
+            if cell is None:
+                log.warning("a picture without alternative text: %s", image["uri"], location=image)
+                continue
+            title = TITLE.search(cell.astext())
+            section = cell.parent
+            while not isinstance(section, nodes.section | nodes.document):
+                section = section.parent
+            heading = section.next_node(nodes.title)
+            image["alt"] = (
+                title[1] if title else f"What this cell draws: {heading.astext() if heading else 'a picture'}"
+            )
+
+
+def lazily(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """The theme's writer does not know of lazy pictures."""
+    if "body" in context:
+        context["body"] = re.sub(r"<img (?![^>]*loading=)", '<img loading="lazy" decoding="async" ', context["body"])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("mermaid", Mermaid)
+    app.add_html_math_renderer(
+        "katex",
+        (lambda self, node: formula(self, node, "span"), None),
+        (lambda self, node: formula(self, node, "div"), None),
+    )
+    app.connect("source-read", contents)
+    app.connect("doctree-read", pictures)
+    app.connect("html-page-context", lazily)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
