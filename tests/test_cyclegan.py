@@ -747,7 +747,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         both = nn.ModuleDict({name: lively(module.Generator(**build)) for name in ("to_b", "to_a")})
         path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
         settings = {"chapter": FOLDER, "step": 0, **build, "data": data, "size": size}
-        save_weights(path, both.half().state_dict(), {key: value for key, value in settings.items() if value != "transposed"})
+        save_weights(
+            path, both.half().state_dict(), {key: value for key, value in settings.items() if value != "transposed"}
+        )
         return path
 
     return stored
