@@ -20,7 +20,7 @@ from torch.nn.utils import parameters_to_vector
 import model
 import scores
 import train
-from common.checks import NotYet, answered, check, check_choice, check_number, copy_weights, on_cases, with_layers
+from common.checks import NotYet, check, check_choice, check_number, copy_weights, on_cases, with_layers
 
 FEATURES = 6  # of the block that is compared
 
