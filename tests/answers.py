@@ -391,7 +391,7 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("padded_conv", ", mode=\"reflect\"", "", "a frame of zeros"),
         ("padded_conv", "reflect", "replicate", "the border is repeated"),
         ("padded_conv", "reflect", "circular", "from the other side of the picture"),
-        ("padded_conv", "F.pad(x, (1, 1, 1, 1), mode=\"reflect\")", "x", "has the shape (2, 4, 7, 5), not (2, 4, 9, 7)|no border"),
+        ("padded_conv", "F.pad(x, (1, 1, 1, 1), mode=\"reflect\")", "x", "no border"),
         ("residual_block", "return x + self.layers(x)", "y = self.layers(x)\n        y += x\n        return y", "right"),
         ("residual_block", "nn.ReflectionPad2d(1), nn.Conv2d(features, features, 3)", "nn.Conv2d(features, features, 3, padding=1, padding_mode=\"reflect\")", "right"),
         ("residual_block", "x + self.layers(x)", "self.layers(x)", "x is missing"),
