@@ -159,8 +159,8 @@ def main(config: Config) -> None:
         written.append(images.save_picture(sheet, config.out / "strips.png"))
         if config.interpolate:
             some = min(shown, 5)
-            rows = [torch.cat([part[start : start + some] for part in parts]) for start in (0, shown)]
-            frames = [images.grid(frame, some, scale=max(1, 64 // size)) for frame in fade(*rows)]
+            ends = [torch.cat([part[start : start + some] for part in parts]) for start in (0, shown)]
+            frames = [images.grid(frame, some, scale=max(1, 64 // size)) for frame in fade(*ends)]
             written.append(images.save_gif(frames, config.out / "interpolation.gif", 0.1))
 
     if config.score:

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from torch import Tensor
 
 from common.images import grid
@@ -21,8 +22,8 @@ def rows(named: Mapping[str, Tensor], title: str = "", width: float = 8.0) -> Fi
     label = 1.5  # inches
     shape = max(sheet.height / sheet.width for sheet in sheets.values())
     height = len(sheets) * shape * (width - label) + (0.35 if title else 0.05)
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.01, hspace=0, wspace=0)  # type: ignore[union-attr]
+    close = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.01, hspace=0, wspace=0)
+    figure = Figure(figsize=(width, height), layout=close)
     axes = figure.subplots(len(sheets), 2, squeeze=False, width_ratios=(label, width - label))
     for (left, right), (name, sheet) in zip(axes, sheets.items(), strict=True):
         left.text(1, 0.5, name, ha="right", va="center", fontsize=9, transform=left.transAxes)

@@ -150,8 +150,8 @@ def train(config: Config) -> Path:
     build |= {"upsampling": config.upsampling}
     networks: dict[str, nn.Module] = {name: Generator(**build) for name in ("to_b", "to_a")}
     networks |= {name: Discriminator(data_a.channels, config.width_d, layers) for name in ("judge_a", "judge_b")}
-    ema = nn.ModuleDict({name: networks[name] for name in ("to_b", "to_a")})
-    ema = fabric.to_device(exponential_moving_average(ema, config.ema_decay))
+    translators = nn.ModuleDict({name: networks[name] for name in ("to_b", "to_a")})
+    ema = fabric.to_device(exponential_moving_average(translators, config.ema_decay))
     settings = {"lr": config.lr, "betas": (config.beta1, config.beta2), "fused": True}
     adam_g = torch.optim.Adam([*networks["to_b"].parameters(), *networks["to_a"].parameters()], **settings)
     adam_d = torch.optim.Adam([*networks["judge_a"].parameters(), *networks["judge_b"].parameters()], **settings)
@@ -220,7 +220,7 @@ def train(config: Config) -> Path:
             run.log(curves)
         if run.sample_now:
             with run.without_side_effects():
-                there, back = ema.module["to_b"], ema.module["to_a"]
+                there, back = (ema.module.get_submodule(name) for name in ("to_b", "to_a"))
                 fake_b, fake_a = there(fixed_a), back(fixed_b)
                 rows = [fixed_a, fake_b, back(fake_b), fixed_b, fake_a, there(fake_a)]
             run.sample("picture_translation_back", torch.cat(rows), len(fixed_a))
