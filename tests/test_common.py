@@ -17,7 +17,7 @@ from tests.conftest import CHAPTERS, ROOT
 
 # From below: each room imports only what stands to its left. `common` itself is its __init__.
 ORDER = (
-    "common", "art", "checkpoint", "images", "devices", "data", "scores", "notebook", "checks", "diagnosis", "run", "command_line",
+    "common", "art", "checkpoint", "images", "onnx", "devices", "data", "scores", "notebook", "checks", "diagnosis", "run", "command_line",
 )  # fmt: skip
 
 

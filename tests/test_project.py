@@ -23,7 +23,7 @@ from tests.conftest import CHAPTERS, QUICK, ROOT
 
 NOTEBOOKS = sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))
 BINARY = {".safetensors", ".gz", ".npz", ".zip", ".png", ".gif", ".jpg", ".webp"}
-MOST_BINARY = 58  # MiB in all. Each version of such a file stays in the history: raise it knowingly
+MOST_BINARY = 62  # MiB in all. Each version of such a file stays in the history: raise it knowingly
 MOST_NOTEBOOK = 4.5  # MiB
 WIDEST = 1600  # pixels
 
@@ -109,7 +109,8 @@ def test_binary_files_stay_few() -> None:
 def test_pictures_of_the_documents_come_from_their_script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each is one that docs/pictures.py makes, no wider than a page shows it; and the script draws one anew, the same."""
     made = {path for path, _ in pictures.PICTURES.values()}
-    assert {*(ROOT / "docs" / "pictures").glob("*")} <= made
+    playground = ROOT / "docs" / "pictures" / "playground.png"  # tests/browser.mjs takes this one
+    assert {*(ROOT / "docs" / "pictures").glob("*")} - {playground} <= made
     for path in made:
         assert Image.open(path).width <= 800 and path.stat().st_size < 150_000, path.name
     kept, draw = pictures.PICTURES["distances"]
