@@ -59,13 +59,6 @@ def check_choice(answer: Any, right: str, wrong: Mapping[str, str], why: str = "
         print(f"not yet: {wrong.get(letter, f'answer with one of {sorted([right, *wrong])}')}")
 
 
-def check_function(
-    answer: Any, oracle: Any, cases: Sequence[tuple[Any, ...]], hint: str = "", tolerance: float = 1e-5
-) -> None:
-    """Run the learner's function beside an independent one on each case."""
-    check(answer, oracle, on_cases(cases), {}, hint, tolerance)
-
-
 def on_cases(cases: Sequence[tuple[Any, ...]]) -> Experiment:
     """The experiment that calls a function with each of the cases."""
     return lambda function: {f"result in case {i}": function(*deepcopy(case)) for i, case in enumerate(cases, 1)}

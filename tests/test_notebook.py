@@ -48,7 +48,7 @@ def test_functions(capsys: pytest.CaptureFixture[str]) -> None:
     cases = [(torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)]
 
     def said(answer: object) -> str:
-        checks.check_function(answer, lambda x: x * 2, cases, hint="double it")
+        checks.check(answer, lambda x: x * 2, checks.on_cases(cases), {}, hint="double it")
         return capsys.readouterr().out.strip()
 
     assert said(...) == "not answered yet"
@@ -71,13 +71,13 @@ def test_functions_that_are_left_blank_or_return_nothing(capsys: pytest.CaptureF
         (blank, "not answered yet\n"),
         (forgetful, "not yet: your code returns nothing: a `return` is missing.\n"),
     ):
-        checks.check_function(answer, lambda x: x * 2, [(torch.ones(2),)])
+        checks.check(answer, lambda x: x * 2, checks.on_cases([(torch.ones(2),)]), {})
         assert capsys.readouterr().out == said
 
 
 def test_a_check_leaves_random_numbers_and_its_cases_alone(capsys: pytest.CaptureFixture[str]) -> None:
     case, before = torch.ones(2), torch.get_rng_state()
-    checks.check_function(lambda x: x.mul_(2) + 0 * torch.rand(()), lambda x: x * 2, [(case,)])
+    checks.check(lambda x: x.mul_(2) + 0 * torch.rand(()), lambda x: x * 2, checks.on_cases([(case,)]), {})
     assert capsys.readouterr().out == "right\n"
     assert case.tolist() == [1, 1] and torch.equal(before, torch.get_rng_state())
 
