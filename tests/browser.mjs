@@ -126,7 +126,7 @@ const drawing = play.url();
 
 // The picture of the root README: docs/pictures/playground.png.
 const shown = await watched({ viewport: { width: 1100, height: 900 } });
-await shown.goto(`${address}/playground/index.html#room=05&sheet=e5`);
+await shown.goto(`${address}/playground/index.html#room=05&sheet=e7`);
 await settled(shown);
 await shown.waitForTimeout(1500);
 await shown.screenshot({ path: join(folder, "playground.png"), clip: { x: 0, y: 100, width: 1100, height: 640 } });
