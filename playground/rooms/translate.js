@@ -21,15 +21,15 @@ export function open(place, chapter, about) {
   const panel = element("div", { class: "panel" });
   place.append(panel);
 
-  const direction = choice(panel, "direction", { label: "Direction", options: ["AtoB", "BtoA"], value: "AtoB",
+  const direction = choice(panel, "direction", { label: "Direction", options: ["AtoB", "BtoA"], value: "BtoA",
     shown: [`${a} → ${b} → ${a}`, `${b} → ${a} → ${b}`], link: `${chapter}/README.html#the-idea`,
     hint: "Which of the two translators goes first. The other one leads back." }, () => start());
   const which = choice(panel, "example", { label: "Test picture", options: examples.map((_, i) => `${i + 1}`), value: "1",
     link: `${chapter}/README.html#results`, hint: "Pictures that neither translator has seen." }, () => start());
   const stretch = slider(panel, "contrast", { label: "Contrast of the marks", from: 1, to: 40, step: 1, value: 12,
-    link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger. This grain is what the way back reads." }, stretched);
+    link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger: edges, and the faint marks between them." }, stretched);
   const noise = slider(panel, "noise", { label: "Noise on the translation", from: 0, to: 0.3, step: 0.01, value: 0,
-    link: `${chapter}/README.html#what-goes-wrong`, hint: "A little noise drowns the hidden marks, and the way back gets lost." }, follow);
+    link: `${chapter}/README.html#what-goes-wrong`, hint: "How much noise does the way back bear? What it loses stood in the faint marks." }, follow);
   const bar = element("div", { class: "buttons" });
   panel.append(bar);
   button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
