@@ -16,7 +16,17 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 import ring
-from common.checks import NotYet, answered, check, check_choice, check_number, copy_weights, on_cases, with_layers
+from common.checks import (
+    NotYet,
+    answered,
+    check,
+    check_choice,
+    check_number,
+    copy_weights,
+    left_by_update,
+    on_cases,
+    with_layers,
+)
 from model import Discriminator, Generator
 from train import discriminator_loss as chapters_discriminator_loss
 from train import draw_targets
@@ -363,11 +373,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
             parameter.grad = torch.randn_like(parameter)
         real, z_d, z_g = torch.rand(16, 1, 28, 28) * 2 - 1, torch.randn(16, 100), torch.randn(16, 100)
         losses = update(*networks, *optimizers, real, z_d, z_g)
-        if not isinstance(losses, tuple) or len(losses) != 2:
-            raise NotYet("return two losses: loss_d, loss_g")
-        found = {f"loss_{who}": torch.as_tensor(loss).detach() for who, loss in zip("dg", losses, strict=True)}
-        names = ("generator's weights", "discriminator's weights")
-        return found | {name: parameters_to_vector(net.parameters()) for name, net in zip(names, networks, strict=True)}
+        return left_by_update(losses, dict(zip(("generator", "discriminator"), networks, strict=True)))
 
     def wrong(step_d: Any = right_d, step_g: Any = right_g, same_z: bool = False, late: bool = False) -> Any:
         def update(g: Any, d: Any, opt_g: Any, opt_d: Any, real: Tensor, z_d: Tensor, z_g: Tensor) -> tuple[Any, Any]:

@@ -15,11 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 import model
 import train
-from common.checks import NotYet, answered, check, check_choice, check_number, copy_weights, on_cases
+from common.checks import NotYet, answered, check, check_choice, check_number, copy_weights, left_by_update, on_cases
 
 WIDTH = 4  # of the networks that are compared
 
@@ -422,11 +421,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any, *parts
                 parameter.grad = _draw(*parameter.shape, seed=parameter.numel())
         optimizers = [torch.optim.SGD(network.parameters(), 0.02) for network in networks]
         losses = update(*networks, *optimizers, _pictures(), _pictures(seed=1), 5.0)
-        if not isinstance(losses, tuple) or len(losses) != 2:
-            raise NotYet("return two losses: loss_d, loss_g")
-        found = {f"loss_{who}": torch.as_tensor(loss).detach() for who, loss in zip("dg", losses, strict=True)}
-        names = ("generator's weights", "discriminator's weights")
-        return found | {name: parameters_to_vector(net.parameters()) for name, net in zip(names, networks, strict=True)}
+        return left_by_update(losses, dict(zip(("generator", "discriminator"), networks, strict=True)))
 
     wrong: Any = partial(partial, one_update)
     mistakes = {

@@ -15,12 +15,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 import model
 import scores
 import train
-from common.checks import NotYet, check, check_choice, check_number, copy_weights, on_cases, with_layers
+from common.checks import NotYet, check, check_choice, check_number, copy_weights, left_by_update, on_cases, with_layers
 
 FEATURES = 6  # of the block that is compared
 
@@ -397,13 +396,8 @@ def whole_update(answer: Any) -> None:
         x, y = _draw(4, 3, 16, 16).clamp(-1, 1), _draw(4, 3, 16, 16, seed=1).clamp(-1, 1)
         pools: list[list[Tensor]] = [[], []]
         losses = update(*networks, *optimizers, x, y, *pools)
-        if not isinstance(losses, tuple) or len(losses) != 2:
-            raise NotYet("return two losses: loss_d, loss_g")
-        found = {f"loss_{who}": torch.as_tensor(loss).detach() for who, loss in zip("dg", losses, strict=True)}
-        names = ("weights of to_y", "weights of to_x", "weights of judge_y", "weights of judge_x")
-        found |= {
-            name: parameters_to_vector(net.parameters()).detach() for name, net in zip(names, networks, strict=True)
-        }
+        names = ("to_y", "to_x", "judge_y", "judge_x")
+        found = left_by_update(losses, dict(zip(names, networks, strict=True)))
         if [len(pool) for pool in pools] != [4, 4]:
             raise NotYet("this step's translations did not get into the pools: exchange(pool, fake)")
         for pool, name in zip(pools, ("pool_y", "pool_x"), strict=True):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
 Experiment = Callable[[Any], Mapping[str, Any]]  # from a function or class to all that comes out, by name
 
@@ -94,6 +95,14 @@ def copy_weights(network: nn.Module, build: Callable[[], nn.Module]) -> None:
         weight.data.copy_(wanted.data)
     if len(mine) != len(other):
         raise NotYet(f"your network has {len(mine)} tensors of weights, not {len(other)}")
+
+
+def left_by_update(losses: Any, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """All that one update leaves behind: the two losses that it returned, and the weights of the networks."""
+    if not isinstance(losses, tuple) or len(losses) != 2:
+        raise NotYet("return two losses: loss_d, loss_g")
+    found = {f"loss_{who}": torch.as_tensor(loss).detach() for who, loss in zip("dg", losses, strict=True)}
+    return found | {f"{name}'s weights": parameters_to_vector(net.parameters()) for name, net in networks.items()}
 
 
 def with_layers(

@@ -131,23 +131,54 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
+Built = Callable[..., tuple[ModuleType, ModuleType, list[torch.nn.Module], list[torch.nn.Module]]]
+
+
+@pytest.fixture
+def built(inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Built:
+    """built("02_dcgan", layout): its train and checks, and the networks that a training builds, as they begin and as they become.
+
+    `layout` is that of the copies in memory: the loop's own, so that sums have one order.
+    """
+
+    def enter(chapter: str, layout: torch.memory_format = torch.preserve_format) -> Any:
+        inside(chapter)
+        train, checks = importlib.import_module("train"), importlib.import_module("checks")
+        before: list[torch.nn.Module] = []
+        after: list[torch.nn.Module] = []
+
+        def kept(kind: Any, *sizes: Any, **settings: Any) -> torch.nn.Module:
+            after.append(kind(*sizes, **settings))
+            before.append(copy.deepcopy(after[-1]).to(memory_format=layout))
+            return after[-1]
+
+        for name in {"Generator", "Discriminator", "Critic"} & set(vars(train)):
+            monkeypatch.setattr(train, name, partial(kept, getattr(train, name)))
+        # A step of Adam has the size of the rate even where the halves of a gradient cancel but for roundings, as a bias's under the
+        # hinge: its sign is chance there. With this eps such a step is small.
+        adam = torch.optim.Adam
+        monkeypatch.setattr(
+            torch.optim, "Adam", lambda weights, *rest, **own: adam(weights, *rest, **own | {"eps": 1e-5})
+        )
+        return train, checks, before, after
+
+    return enter
+
+
+def assert_alike(before: list[torch.nn.Module], after: list[torch.nn.Module]) -> None:
+    """Networks after a step of the checks, and those of the loop; a step of Adam is 5e-4 or more."""
+    for mine, chapters in zip(before, after, strict=True):
+        for (name, one), other in zip(mine.named_parameters(), chapters.parameters(), strict=True):
+            apart = (one - other).abs().mean().item()
+            assert apart < 1e-6, f"{name}: {apart}"
+
+
 @pytest.mark.parametrize("chapter", SMALL)
 def test_the_update_in_the_checks_is_the_chapters(
-    chapter: str, inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    chapter: str, built: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """One step of `train` and of the checks' `one_update`, from the same weights and random numbers: all weights agree."""
-    inside(chapter)
-    train, checks = importlib.import_module("train"), importlib.import_module("checks")
-    before: list[torch.nn.Module] = []
-    after: list[torch.nn.Module] = []
-
-    def kept(kind: Any, *sizes: Any, **settings: Any) -> torch.nn.Module:
-        after.append(kind(*sizes, **settings))
-        before.append(copy.deepcopy(after[-1]).to(memory_format=torch.channels_last))  # sums in the loop's order
-        return after[-1]
-
-    for name in {"Generator", "Discriminator", "Critic"} & set(vars(train)):
-        monkeypatch.setattr(train, name, partial(kept, getattr(train, name)))
+    train, checks, before, after = built(chapter, torch.channels_last)
     common = {"data": "mnist-10k", "batch_size": 8, "out": str(tmp_path), "accelerator": "cpu", "precision": "32-true"}
     config = train.Config(**common, **SMALL[chapter], max_steps=1)
     rounds, betas = getattr(config, "n_critic", 1), (0.0, config.beta2)
@@ -161,9 +192,6 @@ def test_the_update_in_the_checks_is_the_chapters(
     monkeypatch.setattr(train, "batches", lambda *settings, **more: iter([(real, real_y) for real in reals]))
     monkeypatch.setattr(train, "draw_labels", lambda *settings: next(asked), raising=False)
     monkeypatch.setattr(train.Run, "randn", lambda run, *shape: next(drawn))
-    # A step of Adam has the size 1e-3 even where the halves of a gradient cancel but for roundings, as a bias's under the hinge:
-    # its sign is chance there. With this eps such a step is small.
-    monkeypatch.setattr(torch.optim, "Adam", partial(torch.optim.Adam, eps=1e-5))
     train.train(config)
     optimizers = [torch.optim.Adam(net.parameters(), 1e-3, betas, fused=True) for net in before]  # the defaults
     if rounds > 1:
@@ -172,29 +200,14 @@ def test_the_update_in_the_checks_is_the_chapters(
         checks.one_update(*before, *optimizers, reals[0], real_y, zs[0], fake_ys[0], z_g, fake_ys[1])
     else:
         checks.one_update(*before, *optimizers, reals[0], zs[0], z_g)
-    for mine, chapters in zip(before, after, strict=True):
-        for (name, one), other in zip(mine.named_parameters(), chapters.parameters(), strict=True):
-            apart = (one - other).abs().mean().item()
-            assert apart < 1e-6, f"{name}: {apart}"  # a step of Adam is 1e-3
+    assert_alike(before, after)
 
 
 def test_the_update_of_pairs_in_the_checks_is_the_chapters(
-    inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    built: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The same for chapter 05, whose loop gets pairs and draws no latents."""
-    inside("05_pix2pix")
-    train, checks = importlib.import_module("train"), importlib.import_module("checks")
-    before: list[torch.nn.Module] = []
-    after: list[torch.nn.Module] = []
-
-    def kept(kind: Any, *sizes: Any, **settings: Any) -> torch.nn.Module:
-        after.append(kind(*sizes, **settings))
-        before.append(copy.deepcopy(after[-1]).to(memory_format=torch.channels_last))
-        return after[-1]
-
-    for name in ("Generator", "Discriminator"):
-        monkeypatch.setattr(train, name, partial(kept, getattr(train, name)))
-    monkeypatch.setattr(torch.optim, "Adam", partial(torch.optim.Adam, eps=1e-5))
+    train, checks, before, after = built("05_pix2pix", torch.channels_last)
     common = {"data": "satellite-map", "size": 32, "patch": "16", "out": str(tmp_path), "accelerator": "cpu"}
     own = {"width_g": 4, "width_d": 4, "dropout": 0.0, "mirror": False, "decay_from": 1.0, "precision": "32-true"}
     config = train.Config(**common, **own, max_steps=1, batch_size=4)
@@ -204,28 +217,14 @@ def test_the_update_of_pairs_in_the_checks_is_the_chapters(
     optimizers = [torch.optim.Adam(net.parameters(), 1e-3, (0.0, 0.99), fused=True) for net in before]
     x, y = (side.contiguous(memory_format=torch.channels_last) for side in (x, y))
     checks.one_update(*before, *optimizers, x, y)
-    for mine, chapters in zip(before, after, strict=True):
-        for (name, one), other in zip(mine.named_parameters(), chapters.parameters(), strict=True):
-            apart = (one - other).abs().mean().item()
-            assert apart < 1e-6, f"{name}: {apart}"
+    assert_alike(before, after)
 
 
 def test_progans_update_in_the_checks_is_the_chapters(
-    inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    built: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The same for chapter 07, in the middle of a fade."""
-    inside("07_progan")
-    train, checks = importlib.import_module("train"), importlib.import_module("checks")
-    before: list[torch.nn.Module] = []
-    after: list[torch.nn.Module] = []
-
-    def kept(kind: Any, *sizes: Any, **settings: Any) -> torch.nn.Module:
-        after.append(kind(*sizes, **settings))
-        before.append(copy.deepcopy(after[-1]))
-        return after[-1]
-
-    for name in ("Generator", "Critic"):
-        monkeypatch.setattr(train, name, partial(kept, getattr(train, name)))
+    train, checks, before, after = built("07_progan")
     small = {"size": 8, "channels_times_size": 32, "batch_sizes": ((4, 8),), "penalty_share": 1, "max_steps": 1}
     config = train.Config(data="mnist-10k", **small, out=str(tmp_path), accelerator="cpu", precision="32-true")
     real, z, z_g = torch.rand(8, 1, 8, 8) * 2 - 1, *torch.randn(2, 8, config.latent_dim)
@@ -234,35 +233,19 @@ def test_progans_update_in_the_checks_is_the_chapters(
     monkeypatch.setattr(train, "growth", lambda *settings: train.Moment(1, 8, 0.3, 8, 1e-3, 5))
     monkeypatch.setattr(train, "batches", lambda *settings, **more: iter([(real, None)]))
     monkeypatch.setattr(train.Run, "randn", lambda run, *shape: next(drawn))
-    adam = torch.optim.Adam
-    monkeypatch.setattr(torch.optim, "Adam", lambda weights, **settings: adam(weights, **settings | {"eps": 1e-5}))
     train.train(config)
     betas = (config.beta1, config.beta2)
-    optimizers = [adam(network.parameters(), 1e-3, betas, eps=1e-5) for network in before]
+    optimizers = [torch.optim.Adam(network.parameters(), 1e-3, betas) for network in before]
     checks.one_update(*before, *optimizers, real, z, torch.special.ndtr(noise), z_g, 8, 0.3)
-    for mine, chapters in zip(before, after, strict=True):
-        for (name, one), other in zip(mine.named_parameters(), chapters.parameters(), strict=True):
-            apart = (one - other).abs().mean().item()
-            assert apart < 1e-6, f"{name}: {apart}"
+    assert_alike(before, after)
     assert any((p.grad is not None and p.grad.abs().sum() > 0) for p in before[0].parameters())
 
 
 def test_the_update_in_the_checks_of_08_is_the_chapters(
-    inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    built: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The same for chapter 08, whose loop grows, mixes styles, and penalises D's slope."""
-    inside("08_stylegan")
-    train, checks = importlib.import_module("train"), importlib.import_module("checks")
-    before: list[torch.nn.Module] = []
-    after: list[torch.nn.Module] = []
-
-    def kept(kind: Any, *sizes: Any, **settings: Any) -> torch.nn.Module:
-        after.append(kind(*sizes, **settings))
-        before.append(copy.deepcopy(after[-1]))
-        return after[-1]
-
-    for name in ("Generator", "Discriminator"):
-        monkeypatch.setattr(train, name, partial(kept, getattr(train, name)))
+    train, checks, before, after = built("08_stylegan")
     config = train.Config(
         data="mnist-10k", out=str(tmp_path), accelerator="cpu", precision="32-true", max_steps=1, size=16, start_size=16,
         batch_sizes=((4, 8),), base=32, most=8, latent_dim=8, style_dim=8, lrs=((4, 1e-3),), d_rate=2.0,
@@ -272,7 +255,6 @@ def test_the_update_in_the_checks_of_08_is_the_chapters(
     cut = torch.tensor([1, 2, 3, 4, 4, 3, 2, 1])
     monkeypatch.setattr(train, "batches", lambda *settings, **more: iter([(real, None)]))
     monkeypatch.setattr(train, "latents", lambda *settings: (z, other, cut))
-    monkeypatch.setattr(torch.optim, "Adam", partial(torch.optim.Adam, eps=1e-5))
     train.train(config)
 
     generator, discriminator = before
@@ -283,34 +265,19 @@ def test_the_update_in_the_checks_of_08_is_the_chapters(
         return generator(z, None, 1.0, other, cut)
 
     checks.one_update(drawn, discriminator, opt_g, opt_d, real, z, other, cut, config.r1_gamma)
-    for mine, chapters in zip(before, after, strict=True):
-        for (name, one), two in zip(mine.named_parameters(), chapters.parameters(), strict=True):
-            apart = (one - two).abs().mean().item()
-            assert apart < 1e-6, f"{name}: {apart}"  # a step of Adam is 1e-3
+    assert_alike(before, after)
 
 
 def test_the_update_of_four_networks_in_the_checks_is_the_chapters(
-    inside: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    built: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The same for chapter 06: its loop builds the translators to B and to A, and then the judges of A and of B."""
-    inside("06_cyclegan")
-    train, checks = importlib.import_module("train"), importlib.import_module("checks")
-    before: list[torch.nn.Module] = []
-    after: list[torch.nn.Module] = []
-
-    def kept(kind: Any, *sizes: Any, **settings: Any) -> torch.nn.Module:
-        after.append(kind(*sizes, **settings))
-        before.append(copy.deepcopy(after[-1]))
-        return after[-1]
-
-    for name in ("Generator", "Discriminator"):
-        monkeypatch.setattr(train, name, partial(kept, getattr(train, name)))
+    train, checks, before, after = built("06_cyclegan")
     a, b = torch.rand(2, 2, 3, 16, 16) * 2 - 1
     piles = iter([iter([(a, None)]), iter([(b, None)])])
     monkeypatch.setattr(train, "batches", lambda *settings: next(piles))
     pile = Pictures("noise", (127.5 * (a + 1)).byte())
     monkeypatch.setattr(train, "load_unpaired", lambda *settings, **more: (pile, pile))
-    monkeypatch.setattr(torch.optim, "Adam", partial(torch.optim.Adam, eps=1e-5))  # as above
     small = {"width": 2, "width_d": 2, "blocks": 1, "patch": 16, "mirror": False, "batch_size": 2, "size": 16}
     config = train.Config(**small, out=str(tmp_path), accelerator="cpu", precision="32-true", max_steps=1)
     train.train(config)
@@ -318,10 +285,7 @@ def test_the_update_of_four_networks_in_the_checks_is_the_chapters(
     parts = [[*one.parameters(), *other.parameters()] for one, other in ((to_b, to_a), (judge_a, judge_b))]
     optimizers = [torch.optim.Adam(part, config.lr, (config.beta1, config.beta2), fused=True) for part in parts]
     checks.one_update(to_b, to_a, judge_b, judge_a, *optimizers, a, b, [], [])
-    for mine, chapters in zip(before, after, strict=True):
-        for (name, one), other in zip(mine.named_parameters(), chapters.parameters(), strict=True):
-            apart = (one - other).abs().mean().item()
-            assert apart < 1e-6, f"{name}: {apart}"  # a step of Adam is 5e-4
+    assert_alike(before, after)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
