@@ -4,6 +4,7 @@ python 02_dcgan/train.py                              # cartoon faces at 64×64 
 python 02_dcgan/train.py --data mnist-10k             # or fashion-10k, cifar10, celeba, or a folder or zip of pictures
 python 02_dcgan/train.py --without batch-norm         # take a guideline away
 python 02_dcgan/train.py --loss non-saturating --no-spectral-norm --beta1 0.5 --batch-size 32     # close to the paper
+python 02_dcgan/train.py --data my_pictures --augment # few pictures of your own
 python 02_dcgan/train.py --preset paper               # the paper's networks, loss, batch and rates
 python 02_dcgan/train.py --resume runs/02_dcgan/TIME
 """
@@ -90,6 +91,7 @@ class Config(Settings):
     minibatch_discrimination: bool = False  # D also compares the pictures of a batch (arXiv:1606.03498, section 3.2)
     feature_matching: bool = False  # G matches D's mean features (arXiv:1606.03498, section 3.1)
     mirror: bool = False  # real pictures are mirrored half of the time: twice the data, if mirrored ones are real too
+    augment: bool = False  # D sees no picture unaltered, real or fake: for few pictures (arXiv:2006.10738)
 
     # The optimisers
     lr_g: PositiveFloat = 1e-3  # ours: small batches bear large steps; section 4 has 2e-4
@@ -115,8 +117,29 @@ PRESETS = {
 }  # fmt: skip
 
 
-def noisy(pictures: Tensor, config: Config, step: int) -> Tensor:
-    """Instance noise: add N(0, σ²) to what D sees, real or fake, with a σ that fades linearly to nothing."""
+def augmented(x: Tensor) -> Tensor:
+    """Each picture in other colours, moved by up to an eighth of its side, and with a square of half its side hidden: [N, C, H, W].
+
+    Differentiable, so that G learns through it (DiffAugment, arXiv:2006.10738). G draws none of it: real pictures are altered alike.
+    """
+    number, device = len(x), x.device
+    brightness, saturation, contrast = torch.rand(3, number, 1, 1, 1, device=device)
+    x = x + brightness - 0.5
+    x = x.mean(1, keepdim=True).lerp(x, 2 * saturation)
+    x = x.mean((1, 2, 3), keepdim=True).lerp(x, contrast + 0.5)
+    side, far = x.shape[3], x.shape[3] // 8
+    moves = torch.eye(2, 3, device=device).repeat(number, 1, 1)
+    moves[:, :, 2] = torch.randint(-far, far + 1, (number, 2), device=device) * 2 / side  # a picture is 2 wide
+    x = F.grid_sample(x, F.affine_grid(moves, list(x.shape), False), "nearest", align_corners=False)  # grey comes in
+    first = torch.randint(-side // 4, side - side // 4, (2, number, 1), device=device)  # the square's, left and above
+    inside = torch.arange(side, device=device) - first
+    across, down = (inside >= 0) & (inside < side // 2)  # which columns and rows the hidden square has: [N, W], [N, H]
+    return x * ~(down[:, None, :, None] & across[:, None, None, :])
+
+
+def seen(pictures: Tensor, config: Config, step: int) -> Tensor:
+    """What D sees of pictures, real or fake: augmented, and with instance noise N(0, σ²), whose σ fades linearly to nothing."""
+    pictures = augmented(pictures) if config.augment else pictures
     sigma = config.instance_noise * max(0.0, 1 - step / config.noise_steps)
     return pictures + sigma * torch.randn_like(pictures) if sigma else pictures
 
@@ -166,8 +189,8 @@ def train(config: Config) -> Path:
         z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
         with torch.no_grad():
             fake = generator(z)
-        real_logits = discriminator(noisy(real, config, step))
-        fake_logits = discriminator(noisy(fake, config, step))
+        real_logits = discriminator(seen(real, config, step))
+        fake_logits = discriminator(seen(fake, config, step))
         loss_d = discriminator_loss(real_logits, fake_logits, config.loss, config.label_smoothing)
         opt_d.zero_grad()
         fabric.backward(loss_d)
@@ -176,10 +199,10 @@ def train(config: Config) -> Path:
         # (2) Generator: new latents, and the gradient flows through the discriminator into the generator.
         z = run.randn(config.batch_size, config.latent_dim)
         with without_weight_gradients(fabric, discriminator):
-            fake = noisy(generator(z), config, step)
+            fake = seen(generator(z), config, step)
             if config.feature_matching:
                 with torch.no_grad():
-                    real_features = discriminator.module.features(noisy(real, config, step))
+                    real_features = discriminator.module.features(seen(real, config, step))
                 loss_g = feature_matching_loss(real_features, discriminator.module.features(fake))
             else:
                 loss_g = generator_loss(discriminator(fake), config.loss)

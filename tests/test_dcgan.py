@@ -254,10 +254,43 @@ def test_instance_noise_fades_linearly_to_nothing(train: ModuleType) -> None:
     config = train.Config(instance_noise=0.4, noise_steps=100)
     zeros = torch.zeros(20, 1, 32, 32)
     for step, sigma in ((0, 0.4), (50, 0.2), (75, 0.1)):
-        assert train.noisy(zeros, config, step).std().item() == pytest.approx(sigma, rel=0.03)
+        assert train.seen(zeros, config, step).std().item() == pytest.approx(sigma, rel=0.03)
     for step in (100, 500):
-        assert torch.equal(train.noisy(zeros, config, step), zeros)
-    assert torch.equal(train.noisy(zeros, train.Config(), 0), zeros)
+        assert torch.equal(train.seen(zeros, config, step), zeros)
+    assert torch.equal(train.seen(zeros, train.Config(), 0), zeros)
+
+
+def test_augmented_pictures_are_moved_tinted_and_partly_hidden(train: ModuleType) -> None:
+    """A white dot on black shows where a picture went; a picture of one colour shows what is hidden and what came in."""
+    torch.manual_seed(0)
+    plain = torch.tensor([0.5, 0.1, -0.3]).view(1, 3, 1, 1).expand(400, 3, 32, 32)
+    grey = (train.augmented(plain) == 0).all(1)  # [N, H, W]: what is hidden, and what came in at the border
+    assert 1 / 4 <= grey.float().mean(0).max() < 3 / 4
+    shares = grey.flatten(1).float().mean(1)
+    assert shares.min() < 0.2 and 0.25 <= shares.max() <= 0.25 + 2 / 8
+    tinted = train.augmented(plain).amax((2, 3))[:, 0]
+    assert tinted.std() > 0.2  # each picture has its own brightness
+    dots = torch.full((400, 1, 32, 32), -1.0)
+    dots[:, :, 16, 16] = 1
+    places = torch.stack(torch.where(train.augmented(dots)[:, 0] > 0.25)[1:]).float()
+    assert places.min() == 12 and places.max() == 20  # up to an eighth of 32 in each direction
+
+
+def test_the_gradient_passes_through_the_augmentation(train: ModuleType) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(8, 3, 16, 16, requires_grad=True)
+    train.augmented(x).sum().backward()
+    assert x.grad is not None and (x.grad != 0).flatten(1).any(1).all()
+
+
+def test_all_that_the_discriminator_sees_is_augmented(
+    train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real and fake pictures in D's step and fakes in G's: with only the real ones altered, G would learn to draw squares."""
+    calls: list[bool] = []
+    monkeypatch.setattr(train, "augmented", lambda x: (calls.append(x.requires_grad), x)[1])
+    train.train(train.Config(**TINY, augment=True, max_steps=2, out=str(tmp_path)))
+    assert calls == [False, False, True] * 2
 
 
 # ------------------------------------------------------------------------------------------------------- training
@@ -346,7 +379,7 @@ def test_each_step_teaches_one_network(train: ModuleType, tmp_path: Path) -> Non
         ["--loss", "non-saturating", "--no-spectral-norm"],
         ["--loss", "least-squares", "--label-smoothing", 0.1],
         ["--feature-matching", "--minibatch-discrimination"],
-        ["--instance-noise", 0.2, "--mirror"],
+        ["--instance-noise", 0.2, "--mirror", "--augment"],
         ["--attention", 14, "--width-g", 16, "--width-d", 16],
         ["--upsampling", "resize", "--without", "strides", "relu"],
         ["--without", "batch-norm", "all-convolutional", "leaky-relu"],
