@@ -859,3 +859,76 @@ def test_a_picture_has_its_own_number(script: Script, tmp_path: Path) -> None:
     assert alone.shape == (4 * 64, 4 * 64, 3)
     code, _, errors = script(GENERATE, "--seeds", -1, "--out", tmp_path)
     assert code == 2 and "--seeds" in errors
+
+
+# -------------------------------------------------------------------------------------------------------- project
+
+
+def test_the_distance_of_two_pictures_is_that_of_its_scales(chapter: Chapter) -> None:
+    """A picture that is off by c everywhere is c² away at each scale; one pixel of 64 that is off by 8 is averaged away."""
+    project = chapter("08_stylegan", "project")
+    a = torch.rand(2, 3, 8, 8)
+    assert project.distance(a, a + 0.5).tolist() == pytest.approx([0.25, 0.25])
+    b = torch.zeros(1, 1, 8, 8)
+    b[0, 0, 3, 5] = 8
+    # Sides 1, 2, 4 and 8: squares of 64, 16, 4 and 1 in number, one of which has a mean of 8, 2, 1/2 and 1/8.
+    expected = (64 / 64 + 4 / 16 + 0.25 / 4 + 1 / 64) / 4
+    assert project.distance(b, torch.zeros_like(b)).item() == pytest.approx(expected)
+    assert (
+        project.distance(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)).item() == 1
+    )  # smaller than its largest square
+
+
+def test_the_descent_comes_nearer_and_nearer_with_a_w_for_each_layer(
+    chapter: Chapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from common.data import load
+    from common.images import to_float
+
+    project = chapter("08_stylegan", "project")
+    monkeypatch.setattr(project, "STARTS", 200)
+    painter, _ = project.load_painter()
+    own = painter.draw(painter.styles(painter.w(painter.latents(2, seed=77))), ())
+    targets = torch.cat([own, to_float(load("avatars", split="test").images[:2])])
+    nearest = project.start(painter, targets)
+    one = project.project(painter, targets, nearest[:, None], 40, 0.05)
+    each = project.project(painter, targets, one, 40, 0.05)
+    assert one.shape == each.shape == (4, 10, 128) and (one == one[:, :1]).all() and (each != each[:, :1]).any()
+    far, near, nearer = (
+        project.distance(painter.draw(styles, ()), targets) for styles in (painter.styles(nearest), one, each)
+    )
+    assert (near < far / 2).all() and (nearer < near).all()
+
+
+def test_pictures_of_any_kind_are_projected_and_edited(script: Script, tmp_path: Path) -> None:
+    Image.effect_noise((90, 40), 50).save(tmp_path / "grey and wide.png")
+    Image.new("RGBA", (7, 20), (200, 30, 30, 128)).save(tmp_path / "tiny.webp")
+    code, printed, errors = script("08_stylegan/project.py", tmp_path, "--steps", 2, "--out", tmp_path / "out")
+    assert code == 0, errors
+    assert len(re.findall(r"random faces [\d.]+; one w [\d.]+; a w for each layer [\d.]+", printed)) == 2
+    assert "rows: yours; " in printed and printed.count("styles of face 0") == 3
+    with Image.open(tmp_path / "out" / "projected.png") as sheet:
+        assert sheet.size == (2 * (2 * 66 + 2), 2 * (7 * 66 + 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "name a picture of yours"),
+        (["nowhere.png"], "there is no picture or folder nowhere.png"),
+        (["08_stylegan/model.py"], "cannot read the picture"),
+        (["08_stylegan/assets/grid.png", "--steps", 0], "--steps must be above 0"),
+        (["08_stylegan/assets/grid.png", "--lr", -1], "--lr must be above 0"),
+        (["08_stylegan/assets/grid.png", "--weights", "07_progan/weights.safetensors"], "belongs to 07_progan"),
+    ],
+)
+def test_project_explains_wrong_input(script: Script, arguments: list[object], expected: str) -> None:
+    code, _, errors = script("08_stylegan/project.py", *arguments)
+    assert code == 2 and errors.startswith("error: ") and expected in errors and errors.count("\n") == 1
+
+
+def test_no_more_pictures_are_projected_than_fit_side_by_side(script: Script, tmp_path: Path) -> None:
+    for number in range(33):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    code, _, errors = script("08_stylegan/project.py", tmp_path)
+    assert code == 2 and "at most 32 pictures at a time, not 33" in errors
