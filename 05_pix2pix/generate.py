@@ -13,7 +13,7 @@ python 05_pix2pix/generate.py --weights 05_pix2pix/satellite-to-map.safetensors 
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
@@ -46,6 +46,7 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Translate pictures, look at test pairs, and score, with a trained generator of chapter 05."""
 
+    MADE_BY: ClassVar[tuple[str, ...]] = ("data",)
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # pictures of yours, or folders of them; default: test pairs
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
@@ -188,7 +189,7 @@ def main(config: Config) -> None:
     if not config.pictures:
         x, y = test_pairs(min(config.num or 8, 16))
         rows = torch.cat([x, translate(generator, x.to(device)).cpu(), y])
-        written.append(images.save_picture(images.grid(rows, len(x), scale=2), config.out / "grid.png"))
+        written.append(images.save_picture(images.grid(rows, len(x), scale=2), config.file("grid.png")))
 
     if config.interpolate:
         known = name in ("sketches", "satellite-map")
@@ -199,9 +200,9 @@ def main(config: Config) -> None:
             frames = flight(generator.cpu(), sides, size, column=4300, frames=26)  # in China, 107° east: a test region
         columns = 4 if name == "sketches" else 3
         gif = [images.grid(frame, columns, scale=2) for frame in frames]
-        written.append(images.save_gif(gif, config.out / "interpolation.gif", seconds_per_frame=0.2))
+        written.append(images.save_gif(gif, config.file("interpolation.gif"), seconds_per_frame=0.2))
         still = images.grid(torch.cat([torch.stack(row) for row in zip(*frames[::4])]), len(frames[::4]), scale=2)
-        written.append(images.save_picture(still, config.out / "interpolation.png"))
+        written.append(images.save_picture(still, config.file("interpolation.png")))
 
     if config.score:
         x, y = test_pairs(config.num)
@@ -212,7 +213,7 @@ def main(config: Config) -> None:
         found = {"pix2pix": compare(fake, y, faces)} | references(learned, y, faces)
         print(f"{len(x):,} test pairs of {name}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
-        written.append(write_atomically(config.out / "score.json", json.dumps(found, indent=1).encode()))
+        written.append(write_atomically(config.file("score.json"), json.dumps(found, indent=1).encode()))
 
     if config.onnx:
         written += write_onnx(config.out, config.weights)

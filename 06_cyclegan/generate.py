@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -46,6 +46,7 @@ LEAST, MOST = 16, 1024  # pixels of a picture's sides while it is translated
 class Config(Flags):
     """Translations, ways back and scores from the trained translators of chapter 06."""
 
+    MADE_BY: ClassVar[tuple[str, ...]] = ("size", "data")
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # yours, or folders of them; default: held-out ones
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # of your own pictures, from kind A to kind B or back
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
@@ -156,18 +157,18 @@ def main(config: Config) -> None:
             parts.append(strip(ways, pile[:shown].to(device)))
         print("rows: of A the pictures, their translations and the ways back; then the same of B")
         sheet = images.grid(torch.cat(parts), shown, scale=max(1, 128 // size))
-        written.append(images.save_picture(sheet, config.out / "strips.png"))
+        written.append(images.save_picture(sheet, config.file("strips.png")))
         if config.interpolate:
             some = min(shown, 5)
             ends = [torch.cat([part[start : start + some] for part in parts]) for start in (0, shown)]
             frames = [images.grid(frame, some, scale=max(1, 64 // size)) for frame in fade(*ends)]
-            written.append(images.save_gif(frames, config.out / "interpolation.gif", 0.1))
+            written.append(images.save_gif(frames, config.file("interpolation.gif"), 0.1))
 
     if config.score:
         scored = config.data or str(settings["data"])
         text, numbers = report(to_b.cpu(), to_a.cpu(), scored, int(settings["size"]), config.num)
         print(text)
-        written.append(write_atomically(config.out / "score.json", json.dumps(numbers, indent=1).encode()))
+        written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
     if config.onnx:
         written += write_onnx(config.out, config.weights)
 

@@ -297,7 +297,8 @@ def test_readme_commands_run_as_written(
             getattr(Image.open(file), "n_frames", 1) > 10 for file in written if file.suffix == ".gif"
         )
     if "--score" in arguments:
-        found = json.loads((tmp_path / "score.json").read_text())
+        (scores,) = [file for file in written if file.name.startswith("score")]
+        found = json.loads(scores.read_text())
         rows = found.get("scores", found).values()
         assert len(rows) >= 3 and all(f"{row['fcd']:.2f}" in printed for row in rows if "fcd" in row)
         assert all(f"{row['l1']:.4f}" in printed for row in rows if "l1" in row)

@@ -581,13 +581,13 @@ def test_own_folders_of_different_length_train_and_translate(script: Script, tmp
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, errors = script(GENERATE, "--weights", weights, "--out", tmp_path / "made")
     assert code == 0, errors
-    assert Image.open(tmp_path / "made" / "strips.png").size == ((2 * 18 + 2) * 8, (6 * 18 + 2) * 8)
+    assert Image.open(tmp_path / "made" / "strips_weights-run.png").size == ((2 * 18 + 2) * 8, (6 * 18 + 2) * 8)
     shutil.rmtree(
         tmp_path / "own" / "testA"
     )  # no pictures of one's own to test on: those of the training, and it says so
     code, printed, errors = script(GENERATE, "--weights", weights, "--out", tmp_path / "trained")
     assert code == 0 and "no test pictures: these are the training's" in printed, errors
-    assert Image.open(tmp_path / "trained" / "strips.png").size == ((3 * 18 + 2) * 8, (6 * 18 + 2) * 8)
+    assert Image.open(tmp_path / "trained" / "strips_weights-run.png").size == ((3 * 18 + 2) * 8, (6 * 18 + 2) * 8)
     code, _, errors = script(GENERATE, "--weights", weights, "--score", "--out", tmp_path / "made")
     assert code == 2 and "--score needs true pairs" in errors.splitlines()[-1]
 
