@@ -40,6 +40,9 @@ def plan_and_prices(positions: Tensor, p: Tensor, q: Tensor, plan: Tensor, price
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     above.bar(positions, p, 0.5, bottom=1, color=REAL, label="p, the heap")
     above.bar(positions, -q, 0.5, bottom=0, color=FAKE, label="q, the hole")
+    for place, heap, hole in zip(positions.tolist(), p.tolist(), q.tolist(), strict=True):
+        above.text(place, 1.02 + heap, f"{heap:g}", ha="center", va="bottom", fontsize=9)
+        above.text(place, -0.02 - hole, f"{hole:g}", ha="center", va="top", fontsize=9)
     for number, (i, j) in enumerate((plan * (1 - eye(len(plan))) > 1e-6).nonzero().tolist()):
         start, end, amount = positions[i].item(), positions[j].item(), plan[i, j].item()
         style = {"arrowstyle": "-|>", "lw": 20 * amount, "color": JUDGE, "shrinkA": 0, "shrinkB": 0}
@@ -47,10 +50,10 @@ def plan_and_prices(positions: Tensor, p: Tensor, q: Tensor, plan: Tensor, price
         along = (0.3, 0.5, 0.7)[number % 3]  # where the label of the amount has its place
         place = start + along * (end - start), 0.95 - 0.9 * along
         above.text(*place, f"{amount:.1f}", ha="center", va="center", fontsize=9, backgroundcolor="white")
-    above.set(ylim=(-0.6, 1.6), yticks=[], title="The cheapest plan")
+    above.set(ylim=(-0.65, 1.65), yticks=[], title="The cheapest plan")
     above.legend(loc="upper center", bbox_to_anchor=(0.74, 1), fontsize=9)
     below.plot(positions, prices, "o-", color=JUDGE)
-    below.set(xlabel="position", ylabel="price f", title="The best prices: every arrow runs downhill")
+    below.set(xlabel="position", ylabel="price f", title="The best prices: every arrow runs downhill at slope 1")
     return figure
 
 
