@@ -25,7 +25,7 @@ def halves(names: Sequence[str], shares: Mapping[str, Tensor]) -> Figure:
     for i, (name, values) in enumerate(shares.items()):
         plot.bar([j + 0.4 * i for j in range(len(names))], values, width=0.38, color=(FAKE, JUDGE)[i], label=name)
     plot.set_xticks([j + 0.2 for j in range(len(names))], names, rotation=30, ha="right")
-    plot.set(ylabel="share of all changes", ylim=(0, 1.7), title="No half of z owns an attribute")
+    plot.set(ylabel="as often as all of z", ylim=(0, 1.7), title="No half of z owns an attribute")
     plot.legend(ncols=2, loc="upper right")
     return figure
 
@@ -45,7 +45,7 @@ def borders(maps: Mapping[str, Tensor]) -> Figure:
     figure = Figure(figsize=(6, 2.8), layout="constrained")
     for plot, (border, found) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
         plot.imshow(found[0], cmap="Greys", vmin=-2, vmax=2)
-        plot.set(title=border, xticks=[], yticks=[])
+        plot.set(title={"replicate": "copies of the outermost pixels"}.get(border, border), xticks=[], yticks=[])
     figure.suptitle("A flat map after nine convolutions of a new generator")
     return figure
 
@@ -55,7 +55,7 @@ def cuts(which: Tensor) -> Figure:
     figure, plot = _one(6, 2.6)
     plot.imshow(which.T, cmap="Greys", vmin=-0.3, vmax=1.3)
     title = "Which of the two latents gives the style (light: the first)"
-    plot.set(xlabel="picture of the batch", ylabel="layer", title=title)
+    plot.set(xlabel="picture of the batch", ylabel="layer", title=title, xticks=range(0, len(which), 2))
     return figure
 
 
