@@ -173,8 +173,10 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
             if not root.is_dir():
                 unpack(path, root)
     if not root.is_dir():
-        alone = f"--data: {path} is neither a folder nor a zip of pictures (a single file is not enough)"
-        require(not path.exists(), alone)
+        why = (
+            "it is cut off or no zip: make it anew" if path.suffix.lower() == ".zip" else "a single file is not enough"
+        )
+        require(not path.exists(), f"--data: {path} is neither a folder nor a zip of pictures ({why})")
         guess = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {guess[0]}? " if guess else ""
         everything = f"{', '.join(known)}, or a folder or zip of pictures"
@@ -183,5 +185,6 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
     names = [file for file in every if is_picture(file)]
     endings = Counter(Path(file).suffix or "no ending" for file in every if not is_picture(file))
     others = ", ".join(f"{count} × {ending}" for ending, count in endings.items())
-    require(bool(names), f"--data: no pictures in {path}" + (f" (only {others})" if others else ": it is empty"))
+    found = f"only {others}: save them as PNG or JPEG" if others else "it is empty, but for hidden files"
+    require(bool(names), f"--data: no pictures in {path} ({found})")
     return root, names, f"left out files that are no pictures by their ending: {others}" if others else ""
