@@ -109,9 +109,7 @@ def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> st
         return "A look at so few cannot tell them from real pictures any more: measure with generate.py --score."
     best = min(range(len(scores)), key=scores.__getitem__)
     if now > before * (1 + BETTER) and now > 1.5 * scores[best]:
-        way_back = (
-            f"the same command with --keep-every {steps[best]} keeps the weights of that step; or lower the rates"
-        )
+        way_back = f"with --keep-every {steps[best]} the same command keeps that step; or lower the rates"
         return f"The score was best at step {steps[best]:,} and got worse since: {way_back}."
     if now < before * (1 - BETTER):
         return f"The score still falls, by {1 - now / before:.0%} over the last quarter: a longer run (--resume with a larger --max-steps) will be better."

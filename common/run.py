@@ -264,9 +264,7 @@ class Run:
         absent = ", ".join(sorted((now.keys() - saved.keys()) | (parts - content.keys())))
         require(not absent, f"--resume: {path} is of an older version of this chapter (it has no {absent}): train anew")
         both = [shorten(", ".join(classes), 200) for classes in (self._classes, content["classes"])]
-        other = (
-            f"--data has the classes {both[0]}, and the run had {both[1]}: give it the pictures it had, or train anew"
-        )
+        other = f"--data has the classes {both[0]}, and the run had {both[1]}: give it its pictures, or train anew"
         require(content["classes"] == self._classes, other)
         self._weights = content["weights"], content["settings"]
         done, total = content["step"], self.config.max_steps

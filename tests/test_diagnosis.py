@@ -70,7 +70,7 @@ def test_samples_that_are_alike() -> None:
         ([9.0, 5, 4, 4, 4, 4, 4, 4], "stands still"),
         (
             [9.0, 5, 2, 3, 4, 5, 6, 7],
-            "best at step 30 and got worse since: the same command with --keep-every 30 keeps",
+            "best at step 30 and got worse since: with --keep-every 30 the same command keeps that step",
         ),
         ([9.0, 5, 4, 3, 2, 0.5, 0.5, 0.4], "cannot tell them from real"),
         ([9.0, 5, 4], ""),

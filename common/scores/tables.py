@@ -135,9 +135,7 @@ def own_report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]
         lines.append(f"{name:<13} {both:>16} {row['precision']:10.3f} {row['recall']:7.3f} {near:8.2f}")
     lines.append("This network was made for drawn faces: compare the rows of this table, and nothing else.")
     if rows["generated"]["nearest"] < 0.7 * rows["real (floor)"]["nearest"]:
-        lines.append(
-            "The generated pictures lie much nearer to the reference than real ones: look for copies with --neighbours."
-        )
+        lines.append("They lie much nearer to the reference than real pictures: look for copies with --neighbours.")
     return "\n".join(lines), {"network": stick.network_id, "n": n, "reference": stick.reference, "scores": rows}
 
 
