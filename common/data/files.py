@@ -185,6 +185,6 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
     names = [file for file in every if is_picture(file)]
     endings = Counter(Path(file).suffix or "no ending" for file in every if not is_picture(file))
     others = ", ".join(f"{count} × {ending}" for ending, count in endings.items())
-    found = f"only {others}: save them as PNG or JPEG" if others else "it is empty, but for hidden files"
-    require(bool(names), f"--data: no pictures in {path} ({found})")
+    why = f"only {others}: save them as PNG or JPEG" if others else "it is empty, but for hidden files"
+    require(bool(names), f"--data: no pictures in {path} ({why})")
     return root, names, f"left out files that are no pictures by their ending: {others}" if others else ""
