@@ -9,6 +9,7 @@ part, a glow, a raster, or colours that run. Do not look at how the sheets were 
 """
 
 import sys
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -59,27 +60,28 @@ def generated(chapter: str) -> Tensor:
     return generator(z)
 
 
-def shuffled(order: int) -> list[int]:
-    """Which picture has which number: below 64 the generated ones, from 64 on the real ones."""
-    return torch.randperm(2 * EACH, generator=torch.Generator().manual_seed(order)).tolist()
+def shuffled(chapter: str, order: int) -> list[int]:
+    """Which picture has which number, another one in each chapter: below 64 the generated ones, from 64 on the real ones."""
+    seed = zlib.crc32(f"{chapter} {order}".encode())
+    return torch.randperm(2 * EACH, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def count(faulty: tuple[int, ...], order: int) -> tuple[int, int]:
+def count(chapter: str, order: int, faulty: tuple[int, ...]) -> tuple[int, int]:
     """How many of the numbers belong to generated and to real pictures."""
     require(all(1 <= number <= 2 * EACH for number in faulty), f"--faulty takes numbers from 1 to {2 * EACH}")
-    places = shuffled(order)
+    places = shuffled(chapter, order)
     which = [places[number - 1] < EACH for number in set(faulty)]
     return sum(which), len(which) - sum(which)
 
 
 def main(config: Config) -> None:
     if config.faulty is not None:
-        drawn, known = count(config.faulty, config.order)
+        drawn, known = count(config.chapter, config.order, config.faulty)
         print(f"{config.chapter}, order {config.order}: {drawn} of {EACH} generated, {known} of {EACH} real are faulty")
         return
     real = images.to_float(load("avatars", split="test").all()[-EACH:])
     both: Tensor = torch.cat([generated(config.chapter), real])
-    pictures = both[shuffled(config.order)]
+    pictures = both[shuffled(config.chapter, config.order)]
     for first in range(0, 2 * EACH, SHEET):
         sheet = Image.new("RGB", (4 * 200 + 8, 4 * 214 + 8), "white")
         for place, picture in enumerate(pictures[first : first + SHEET]):

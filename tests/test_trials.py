@@ -54,7 +54,7 @@ def test_sheets_show_each_picture_once_and_in_three_times_its_size(
     places = {tuple(picture.flatten()): place for place, picture in enumerate(real)}
     found = [places.get(tuple(picture.flatten()), -1) for picture in shown]
     assert sorted(place for place in found if place >= 0) == list(range(64)), "each real picture once"
-    which = by_eye.shuffled(1)
+    which = by_eye.shuffled("02_dcgan", 1)
     assert [place + 64 if place >= 0 else None for place in found] == [w if w >= 64 else None for w in which]
     faulty = [*[number + 1 for number in range(128) if which[number] < 64][:5], which.index(64) + 1]
     code, printed, _ = script("tests/by_eye.py", "02_dcgan", "--order", 1, "--faulty", *faulty)
