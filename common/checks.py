@@ -6,6 +6,7 @@ Where the two part, your results are compared with those of the usual mistakes.
 
 import dis
 import math
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -16,22 +17,29 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 Experiment = Callable[[Any], Mapping[str, Any]]  # from a function or class to all that comes out, by name
+Build = Callable[[], nn.Module]
+PLURAL = re.compile(r"^(your (?:\S+ )?\w*[b-rt-z]s\b[^:]*? )(is|has)\b")  # "your scores is" should be "are"
 
 
 class NotYet(Exception):
     """What is wrong with an answer, in words."""
 
 
+def blank(answer: Any) -> bool:
+    """Whether an answer is still the three dots."""
+    steps = [[step.opname for step in dis.get_instructions(_code(f))] for f in (answer, _blank) if _code(f)]
+    return answer is ... or steps[:1] == steps[1:]
+
+
 def answered(*answers: Any) -> bool:
     """Whether none of the answers is still the three dots; says so if one is."""
-    done = not any(answer is ... or (_code(answer) and _opcodes(answer) == _opcodes(_blank)) for answer in answers)
-    if not done:
+    if not (done := not any(blank(answer) for answer in answers)):
         print("not answered yet")
     return done
 
 
-def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: str = "") -> None:
-    """Compare a number with the right one, to a relative `tolerance` (absolute below 1)."""
+def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: str = "", why: str = "") -> None:
+    """Compare a number with the right one, to a relative `tolerance` (absolute below 1); `why` follows "right"."""
     if not answered(answer):
         return
     try:
@@ -42,7 +50,7 @@ def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: st
     if math.isnan(number):
         print(f"give a number, not {type(answer).__name__}")
     elif abs(number - expected) <= within:
-        print("right")
+        print(f"right: {why}" if why else "right")
     else:
         wrong = "too large" if number > expected else "too small"
         wrong = "of the wrong sign" if abs(number + expected) <= within else wrong
@@ -70,8 +78,9 @@ def check(
     right: Any,
     experiment: Experiment,
     mistakes: Mapping[str, Any],
-    hint: str = "",
+    hint: str | Mapping[str, str] = "",  # of several, the first whose key occurs in what is wrong
     tolerance: float = 1e-5,
+    why: str = "",
 ) -> None:
     """Compare what comes out for the learner's function or class and for the right one; `mistakes` are wrong ones, by their words."""
     if not answered(answer):
@@ -82,10 +91,12 @@ def check(
         if not _difference(found, _run(experiment, wrong), tolerance):
             said, hint = words, ""
             break
-    print(f"not yet: {said}. {hint}".rstrip() if said else "right")
+    hint = hint if isinstance(hint, str) else next((words for part, words in hint.items() if part in said), "")
+    said = PLURAL.sub(lambda m: m[1] + {"is": "are", "has": "have"}[m[2]], said) + "." * (said[-1:] not in ".?!")
+    print(f"not yet: {said} {hint}".rstrip() if said else f"right: {why}" if why else "right")
 
 
-def copy_weights(network: nn.Module, build: Callable[[], nn.Module]) -> None:
+def copy_weights(network: nn.Module, build: Build) -> None:
     """Give a learner's network the weights of the one that `build` makes, in order; random numbers go on alike from here."""
     torch.manual_seed(1)
     mine, other = dict(network.named_parameters()), list(build().parameters())
@@ -99,15 +110,13 @@ def copy_weights(network: nn.Module, build: Callable[[], nn.Module]) -> None:
 
 def left_by_update(losses: Any, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     """All that one update leaves behind: the two losses that it returned, and the weights of the networks."""
-    if not isinstance(losses, tuple) or len(losses) != 2:
+    if not isinstance(losses, (tuple, list)) or len(losses) != 2:
         raise NotYet("return two losses: loss_d, loss_g")
     found = {f"loss_{who}": torch.as_tensor(loss).detach() for who, loss in zip("dg", losses, strict=True)}
     return found | {f"{name}'s weights": parameters_to_vector(net.parameters()) for name, net in networks.items()}
 
 
-def with_layers(
-    kind: Callable[[], nn.Module], old: type[nn.Module], new: Callable[[], nn.Module]
-) -> Callable[[], nn.Module]:
+def with_layers(kind: Build, old: type[nn.Module], new: Build) -> Build:
     """A usual mistake: the network that `kind` builds, with other layers in the place of those of one type."""
 
     def build() -> nn.Module:
@@ -127,10 +136,6 @@ def _blank() -> None:
 def _code(answer: Any) -> Any:
     """The compiled code of a function, or of a network's forward."""
     return getattr(getattr(answer, "forward", answer), "__code__", None)
-
-
-def _opcodes(answer: Any) -> list[str]:
-    return [step.opname for step in dis.get_instructions(_code(answer))]
 
 
 def _run(experiment: Experiment, function: Any) -> dict[str, Tensor] | str:
@@ -159,33 +164,25 @@ def _tensor(name: str, result: Any) -> Tensor:
 
 def _difference(found: dict[str, Tensor] | str, expected: dict[str, Tensor] | str, tolerance: float) -> str:
     """The first difference in words, or nothing."""
-    if isinstance(found, str):
-        return found
-    if isinstance(expected, str):
-        return expected
+    if isinstance(found, str) or isinstance(expected, str):
+        return found if isinstance(found, str) else str(expected)
     for name, wanted in expected.items():
         if found[name].shape != wanted.shape:
             missing = "" if wanted.ndim else "; it has to be one number: is the mean missing?"
             return f"your {name} has the shape {tuple(found[name].shape)}, not {tuple(wanted.shape)}{missing}"
         if wanted.requires_grad and not found[name].requires_grad:
             return f"no gradient flows back from your {name}: detach(), item() or no_grad() has cut it off"
-    mine, right = (
-        torch.cat([part[name].detach().double().flatten() for name in expected]) for part in (found, expected)
-    )
+    mine, right = (torch.cat([part[n].detach().double().flatten() for n in expected]) for part in (found, expected))
     names = [name for name, wanted in expected.items() for _ in range(wanted.numel())]
     wrong = ~((mine - right).abs() <= tolerance * right.abs().clamp(min=1))  # nan is wrong too
     if not wrong.any():
         return ""
-    name, worst, ratio = (
-        names[int(wrong.int().argmax())],
-        (mine - right).abs().max(),
-        (mine @ right / (right @ right)).item(),
-    )
+    name, ratio = names[int(wrong.int().argmax())], (mine @ right / (right @ right)).item()
     if not mine.isfinite().all():
         return f"your {name} is not finite: compute from logits, with softplus"
     if len(mine) == 1 or not torch.allclose(mine, ratio * right, rtol=1e-4, atol=tolerance):
-        return f"your {name} is off by up to {worst:.3g}"
+        return f"your {name} is off by up to {(mine - right).abs().max():.3g}"
     if abs(ratio + 1) < 1e-4:
         return f"your {name} has the wrong sign"
     summed = ": a sum instead of a mean?" if ratio > 1.5 and abs(ratio - round(ratio)) < 1e-3 else ""
-    return f"your {name} is {ratio:.4g} times what it should be{summed}"
+    return f"your {name} is {ratio:.4g} times what is right{summed}"
