@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import results
+from tests import by_eye, results
 from tests.conftest import CHAPTERS, ROOT
 
 KEPT = json.loads(results.FILE.read_text())
@@ -91,3 +91,11 @@ def test_one_chapter_is_measured_anew(
     kept = [scores["score"] for scores in KEPT["03_wgan_gp"]["scores"]]
     ends = re.search(r"FCD ([\d.]+) to ([\d.]+)", row)
     assert ends and [float(end) for end in ends.groups()] == pytest.approx([min(kept), max(kept)], abs=0.02)
+
+
+def test_the_table_of_faults_has_what_the_viewers_said() -> None:
+    seen = json.loads((ROOT / "tests" / "by_eye.json").read_text())
+    for chapter, lists in seen.items():
+        drawn, real = zip(*(by_eye.count(chapter, order, tuple(faulty)) for order, faulty in enumerate(lists)))
+        row = f"| {chapter[:2]} | {drawn[0]} and {drawn[1]} | {real[0]} and {real[1]} |"
+        assert row in section("All chapters"), row
