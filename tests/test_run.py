@@ -450,7 +450,7 @@ def test_a_run_of_other_classes_is_not_resumed(script: Script, tmp_path: Path) -
     before = (run / "last.ckpt").read_bytes()
     code, _, errors = script(train, "--resume", run, "--data", tmp_path / "food", "--max-steps", 4)
     assert (
-        code == 2 and "--data has the classes bread, cheese, and the run had cats, dogs: give it the pictures" in errors
+        code == 2 and "--data has the classes bread, cheese, and the run had cats, dogs: give it its pictures" in errors
     )
     assert (run / "last.ckpt").read_bytes() == before
     (tmp_path / "pets").rename(tmp_path / "moved")
