@@ -4,7 +4,7 @@ python 02_dcgan/train.py                              # cartoon faces at 64×64 
 python 02_dcgan/train.py --data mnist-10k             # or fashion-10k, cifar10, celeba, or a folder or zip of pictures
 python 02_dcgan/train.py --without batch-norm         # take a guideline away
 python 02_dcgan/train.py --loss non-saturating --no-spectral-norm --beta1 0.5 --batch-size 32     # close to the paper
-python 02_dcgan/train.py --data my_pictures --augment # few pictures, and a long run
+python 02_dcgan/train.py --data my_pictures --augment # altered pictures for D, against learning by heart
 python 02_dcgan/train.py --preset paper               # the paper's networks, loss, batch and rates
 python 02_dcgan/train.py --resume runs/02_dcgan/TIME
 """
