@@ -21,6 +21,7 @@ import tyro
 from pydantic import PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+from tqdm import tqdm
 
 from common import images, relative, require
 from common.command_line import Flags, command_line
@@ -36,7 +37,7 @@ MOST = 32  # pictures side by side, which descend together
 class Config(Flags):
     """Find the styles whose faces come nearest to pictures of yours, and edit them (chapter 08)."""
 
-    MADE_BY: ClassVar[tuple[str, ...]] = ()
+    MADE_BY: ClassVar[tuple[str, ...]] = ("steps", "lr")
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # pictures of yours, or folders of them: their middle squares
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "projected"  # folder for everything that is written
@@ -69,7 +70,7 @@ def project(painter: Painter, targets: Tensor, styles: Tensor, steps: int, lr: f
     styles = styles.clone().requires_grad_()
     opt = torch.optim.Adam([styles], lr)
     schedule = torch.optim.lr_scheduler.LambdaLR(opt, lambda step: min(1.0, 4 * (1 - step / steps)))
-    for _ in range(steps):
+    for _ in tqdm(range(steps), "descending", leave=False, disable=None):
         faces = painter.generator.synthesis(
             styles.expand(-1, painter.layers, -1), painter.resolution, painter.alpha, ()
         )
@@ -104,7 +105,8 @@ def main(config: Config) -> None:
             rows[f"the same with {name} styles of face {config.seed}"] = painter.draw(swapped(each, other, layers), ())
     sheet = images.grid(torch.cat([*rows.values()]), columns=len(paths), scale=max(1, 128 // side))
     print(f"rows: {'; '.join(rows)}")
-    print(f"wrote {relative(images.save_picture(sheet, config.file('projected.png')))}")
+    name = paths[0].stem + (f"_and_{len(paths) - 1}_more" if len(paths) > 1 else "") + "_projected.png"
+    print(f"wrote {relative(images.save_picture(sheet, config.file(name)))}")
 
 
 if __name__ == "__main__":

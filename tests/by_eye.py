@@ -2,11 +2,11 @@
 
 python tests/by_eye.py 08_stylegan                              # eight sheets of 16 numbered pictures, into runs/by_eye/
 python tests/by_eye.py 08_stylegan --faulty 3 17 98             # you call these faulty: how many of each kind are they?
-python tests/by_eye.py 08_stylegan --order 1                    # another order: for a second viewer, or the same one again
+python tests/by_eye.py 08_stylegan --seed 1                     # another order: for a second viewer, or the same one again
 
 Of 128 pictures 64 are the generator's (seed 0, not chosen) and 64 are real. Call a picture faulty if you see a smear, a torn or missing
 part, a glow, a raster, or colours that run. Do not look at how the sheets were made, and count before you see who drew what.
-What two viewers said is in by_eye.json, a list of numbers for order 0 and one for order 1.
+What two viewers said is in by_eye.json, a list of numbers for seed 0 and one for seed 1.
 """
 
 import sys
@@ -37,7 +37,6 @@ class Config(Flags):
     """Make the sheets of a chapter's shipped generator, or count what you called faulty."""
 
     chapter: tyro.conf.Positional[Chapter] = "08_stylegan"  # whose pictures
-    order: int = 0  # how they are shuffled
     faulty: tuple[int, ...] | None = None  # the numbers of the faulty ones: counts them instead of making sheets
     out: Path = ROOT / "runs" / "by_eye"  # folder for the sheets
 
@@ -49,47 +48,45 @@ def generated(chapter: str) -> Tensor:
     if chapter == "08_stylegan":
         painter, _ = load_chapter(chapter, "painter").load_painter()
         return painter.draw(painter.styles(painter.w(painter.latents(EACH, 0))))
-    if chapter == "05_pix2pix":
-        drawings = images.to_float(load("sketches", split="test").all()[:EACH])
-        return load_chapter(chapter, "generate").load_generator()[0](drawings.expand(-1, 3, -1, -1))
     generate = load_chapter(chapter, "generate")
-    if chapter == "06_cyclegan":
+    if chapter in ("05_pix2pix", "06_cyclegan"):
         drawings = images.to_float(load("sketches", split="test").all()[:EACH])
-        return generate.load_generators()[0](drawings.expand(-1, 3, -1, -1))
+        to_face, *_ = generate.load_generator() if chapter == "05_pix2pix" else generate.load_generators()
+        return to_face(drawings.expand(-1, 3, -1, -1))
     generator, settings = generate.load_generator()
     z = torch.randn(EACH, int(settings["latent_dim"]), generator=torch.Generator().manual_seed(0))
     return generator(z)
 
 
-def shuffled(chapter: str, order: int) -> list[int]:
+def shuffled(chapter: str, seed: int) -> list[int]:
     """Which picture has which number, another one in each chapter: below 64 the generated ones, from 64 on the real ones."""
-    seed = zlib.crc32(f"{chapter} {order}".encode())
-    return torch.randperm(2 * EACH, generator=torch.Generator().manual_seed(seed)).tolist()
+    own = zlib.crc32(f"{chapter} {seed}".encode())
+    return torch.randperm(2 * EACH, generator=torch.Generator().manual_seed(own)).tolist()
 
 
-def count(chapter: str, order: int, faulty: tuple[int, ...]) -> tuple[int, int]:
+def count(chapter: str, seed: int, faulty: tuple[int, ...]) -> tuple[int, int]:
     """How many of the numbers belong to generated and to real pictures."""
     require(all(1 <= number <= 2 * EACH for number in faulty), f"--faulty takes numbers from 1 to {2 * EACH}")
-    places = shuffled(chapter, order)
+    places = shuffled(chapter, seed)
     which = [places[number - 1] < EACH for number in set(faulty)]
     return sum(which), len(which) - sum(which)
 
 
 def main(config: Config) -> None:
     if config.faulty is not None:
-        drawn, known = count(config.chapter, config.order, config.faulty)
-        print(f"{config.chapter}, order {config.order}: {drawn} of {EACH} generated, {known} of {EACH} real are faulty")
+        drawn, known = count(config.chapter, config.seed, config.faulty)
+        print(f"{config.chapter}, seed {config.seed}: {drawn} of {EACH} generated, {known} of {EACH} real are faulty")
         return
     real = images.to_float(load("avatars", split="test").all()[-EACH:])
     both: Tensor = torch.cat([generated(config.chapter), real])
-    pictures = both[shuffled(config.chapter, config.order)]
+    pictures = both[shuffled(config.chapter, config.seed)]
     for first in range(0, 2 * EACH, SHEET):
         sheet = Image.new("RGB", (4 * 200 + 8, 4 * 214 + 8), "white")
         for place, picture in enumerate(pictures[first : first + SHEET]):
             left, top = 8 + 200 * (place % 4), 8 + 214 * (place // 4)
             sheet.paste(images.grid(picture[None], 1, scale=3), (left, top + 14))
             ImageDraw.Draw(sheet).text((left, top), str(first + place + 1), fill="black")
-        path = config.out / f"{config.chapter}_order-{config.order}" / f"sheet_{first // SHEET + 1}.png"
+        path = config.out / f"{config.chapter}_seed-{config.seed}" / f"sheet_{first // SHEET + 1}.png"
         print(f"wrote {relative(images.save_picture(sheet, path))}")
 
 

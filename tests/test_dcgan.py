@@ -270,6 +270,15 @@ def test_augmented_pictures_are_moved_tinted_and_partly_hidden(train: ModuleType
     assert shares.min() < 0.2 and 0.25 <= shares.max() <= 0.25 + 2 / 8
     tinted = train.augmented(plain).amax((2, 3))[:, 0]
     assert tinted.std() > 0.2  # each picture has its own brightness
+    whole = F.avg_pool2d(grey[:, None].float(), 16, 1).amax((1, 2, 3)) == 1  # a square of half the side lies all inside
+    assert whole.float().mean() == pytest.approx((17 / 32) ** 2, abs=0.1)
+    apart = train.augmented(plain)
+    apart = (apart[:, 0] - apart[:, 2]).amax((1, 2))  # red and blue: 0.8 in the original
+    assert apart.min() < 0.1 and apart.max() > 1.3  # saturation from none to twice as much
+    halves = torch.cat([torch.full((400, 3, 32, 16), -0.5), torch.full((400, 3, 32, 16), 0.5)], 3)
+    values = train.augmented(halves).flatten(1)
+    apart = values.amax(1) - values.amin(1)  # dark and light: 1 in the original
+    assert apart.min() < 0.6 and 1.4 < apart.max() < 1.5 + 1e-5  # contrast from half to one and a half times as much
     dots = torch.full((400, 1, 32, 32), -1.0)
     dots[:, :, 16, 16] = 1
     places = torch.stack(torch.where(train.augmented(dots)[:, 0] > 0.25)[1:]).float()

@@ -96,6 +96,6 @@ def test_one_chapter_is_measured_anew(
 def test_the_table_of_faults_has_what_the_viewers_said() -> None:
     seen = json.loads((ROOT / "tests" / "by_eye.json").read_text())
     for chapter, lists in seen.items():
-        drawn, real = zip(*(by_eye.count(chapter, order, tuple(faulty)) for order, faulty in enumerate(lists)))
+        drawn, real = zip(*(by_eye.count(chapter, seed, tuple(faulty)) for seed, faulty in enumerate(lists)))
         row = f"| {chapter[:2]} | {drawn[0]} and {drawn[1]} | {real[0]} and {real[1]} |"
         assert row in section("All chapters"), row

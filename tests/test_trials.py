@@ -41,9 +41,9 @@ def test_sheets_show_each_picture_once_and_in_three_times_its_size(
 ) -> None:
     from common.data import load
 
-    code, printed, errors = script("tests/by_eye.py", "02_dcgan", "--order", 1, "--out", tmp_path)
+    code, printed, errors = script("tests/by_eye.py", "02_dcgan", "--seed", 1, "--out", tmp_path)
     assert code == 0 and printed.count("wrote ") == 8, errors
-    sheets = [np.asarray(Image.open(path)) for path in sorted(tmp_path.glob("02_dcgan_order-1/*.png"))]
+    sheets = [np.asarray(Image.open(path)) for path in sorted(tmp_path.glob("02_dcgan_seed-1/*.png"))]
     shown = [
         sheet[22 + 214 * row : 22 + 214 * row + 192 : 3, 8 + 200 * column : 8 + 200 * column + 192 : 3]
         for sheet in sheets
@@ -57,7 +57,7 @@ def test_sheets_show_each_picture_once_and_in_three_times_its_size(
     which = by_eye.shuffled("02_dcgan", 1)
     assert [place + 64 if place >= 0 else None for place in found] == [w if w >= 64 else None for w in which]
     faulty = [*[number + 1 for number in range(128) if which[number] < 64][:5], which.index(64) + 1]
-    code, printed, _ = script("tests/by_eye.py", "02_dcgan", "--order", 1, "--faulty", *faulty)
+    code, printed, _ = script("tests/by_eye.py", "02_dcgan", "--seed", 1, "--faulty", *faulty)
     assert code == 0 and "5 of 64 generated, 1 of 64 real are faulty" in printed
     code, _, errors = script("tests/by_eye.py", "02_dcgan", "--faulty", 129)
     assert code == 2 and "--faulty takes numbers from 1 to 128" in errors
