@@ -907,7 +907,7 @@ def test_pictures_of_any_kind_are_projected_and_edited(script: Script, tmp_path:
     assert code == 0, errors
     assert len(re.findall(r"random faces [\d.]+; one w [\d.]+; a w for each layer [\d.]+", printed)) == 2
     assert "rows: yours; " in printed and printed.count("styles of face 0") == 3
-    with Image.open(tmp_path / "out" / "grey_and_wide_and_1_more_projected.png") as sheet:
+    with Image.open(tmp_path / "out" / "grey_and_wide_and_1_more_projected_steps-2.png") as sheet:
         assert sheet.size == (2 * (2 * 66 + 2), 2 * (7 * 66 + 2))
 
 
