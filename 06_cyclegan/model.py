@@ -66,7 +66,10 @@ class ResizeConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         padded = F.pad(self.weight.transpose(0, 1).flip(2, 3), (1, 1, 1, 1))  # [in, out, 5, 5]
         kernel = padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
-        return F.conv_transpose2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, self.bias, stride=2, padding=3)
+        # As F.pad(mode="replicate"), through whose gradient torch.compile does not come where channels are last.
+        x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)
+        x = torch.cat([x[..., :1], x, x[..., -1:]], 3)
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=3)
 
 
 def doubled(in_channels: int, out_channels: int, kind: Upsampling) -> nn.Module:

@@ -43,9 +43,9 @@ GROUPS = {
 
 
 @cache
-def _style(name: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def _style(style: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """A style's art, and for each drawn part its variants or colours, whose place in the list is the label."""
-    definition = json.loads(files("dicebear_styles").joinpath(f"{STYLES[name]}.json").read_text("utf-8"))
+    definition = json.loads(files("dicebear_styles").joinpath(f"{style}.json").read_text("utf-8"))
     # Value 0 is "not there", and a part of which there is only one kind says nothing.
     parts = {f"{part}Variant": ["", *sorted(of["variants"])] for part, of in definition["components"].items()}
     parts |= {f"{part}Color": ["", *of["values"]] for part, of in definition["colors"].items()}
@@ -54,16 +54,16 @@ def _style(name: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
 
 
 @cache
-def _art(name: str) -> Any:
+def _art(style: str) -> Any:
     """The art as DiceBear wants it: a second to load the library, half a second to check; only who draws waits for it."""
     from dicebear import Style
 
-    return Style(_style(name)[0])
+    return Style(_style(style)[0])
 
 
 def attribute_names(name: str) -> tuple[str, ...]:
     """What the columns of the labels mean: attributes with two values first, then the parts as they were drawn."""
-    return (*(GROUPS if STYLES[name] == "avataaars" else ()), "mirrored", "leans right", *_style(name)[1])
+    return (*(GROUPS if STYLES[name] == "avataaars" else ()), "mirrored", "leans right", *_style(STYLES[name])[1])
 
 
 def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[int]]:
@@ -71,8 +71,9 @@ def draw_one(seed: str, name: str, sizes: tuple[int, ...]) -> tuple[list[np.ndar
     import resvg_py
     from dicebear import Avatar
 
-    parts, avataaars, pen = _style(name)[1], STYLES[name] == "avataaars", PEN if name == "sketches" else None
-    avatar = Avatar(_art(name), {"seed": seed, **(OPTIONS if avataaars else POSE)}).to_json()
+    style, pen = STYLES[name], PEN if name == "sketches" else None
+    parts, avataaars = _style(style)[1], style == "avataaars"
+    avatar = Avatar(_art(style), {"seed": seed, **(OPTIONS if avataaars else POSE)}).to_json()
     drawn = avatar["options"]
     render = partial(resvg_py.svg_to_bytes, svg_string=avatar["svg"], skip_system_fonts=True, style_sheet=pen)
     pngs = [render(width=size, height=size) for size in sizes]

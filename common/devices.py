@@ -57,10 +57,8 @@ def one_device(accelerator: str) -> torch.device:
     with explained(f"--accelerator {accelerator} is not to be had on this machine", "leave it out", Exception):
         device = Fabric(accelerator=accelerator, devices=1).device
     if accelerator == "auto" and device.type == "mps":
-        print(
-            "note: on Apple's GPU, where the course is not tested; --accelerator cpu takes the processor",
-            file=sys.stderr,
-        )
+        note = "note: on Apple's GPU, where the course is not tested; --accelerator cpu takes the processor"
+        print(note, file=sys.stderr)
     return device
 
 

@@ -50,7 +50,6 @@ def save_picture(picture: Image.Image, path: Path) -> Path:
 def save_gif(frames: list[Image.Image], path: Path, seconds_per_frame: float = 0.06, colours: int = 64) -> Path:
     """Write an endless GIF with at most `colours` colours, which keeps the file small."""
     buffer = io.BytesIO()
-    palette = [frame.convert("RGB").quantize(colours, dither=Image.Dither.NONE) for frame in frames]
-    milliseconds = round(1000 * seconds_per_frame)
-    palette[0].save(buffer, "GIF", save_all=True, append_images=palette[1:], duration=milliseconds, loop=0)
+    first, *rest = (frame.convert("RGB").quantize(colours, dither=Image.Dither.NONE) for frame in frames)
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=round(1000 * seconds_per_frame), loop=0)
     return write_atomically(path, buffer.getvalue())

@@ -61,7 +61,7 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
     for axis in axes[len(groups) :]:
         axis.remove()
     for axis, group in zip(axes, groups, strict=False):
-        window = 1 if group == "growth" else 15
+        window = 1 if group == "growth" else max(1, min(15, len(history["step"]) // 10))
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):
             name = tag.split("/")[1]
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith(("g", "to_")) else JUDGE
@@ -77,10 +77,10 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
 
 
 def verdict(claim: str, value: float, bound: str, number: float, meant_to_fail: bool = False) -> None:
-    """Print ✓ or ✗, the claim with its value in the place of "{:.2f}" or the like, and what was asked for.
+    """Print ✓ or ✗, the claim with its value in the place of "{:.2f}" or the like, and what was required.
 
     Write "≈ {:.2f}" for a value that depends on the machine: tests let numbers behind "≈" differ, and nothing else.
     """
     holds = BOUNDS[bound](value, number)
-    asked = f"(asked for: {bound} {number:g}{'; meant to fail' if meant_to_fail else ''})"
+    asked = f"(required: {bound} {number:g}{'; meant to fail' if meant_to_fail else ''})"
     print("✓" if holds else "✗", claim.format(value), asked)

@@ -197,10 +197,8 @@ class Run:
             if not math.isfinite(value):
                 last = self.folder / "last.ckpt"
                 good = f"the last good checkpoint is {last}" if last.exists() else "there is no checkpoint yet"
-                raise Diverged(
-                    f"{tag} is {value} at step {self.step}: usually a learning rate that is too high, or half precision "
-                    f"(try --precision 32-true); {good}"
-                )
+                why = "usually a learning rate that is too high, or half precision (try --precision 32-true)"
+                raise Diverged(f"{tag} is {value} at step {self.step}: {why}; {good}")
         for tag, value in {"step": self.step, **values}.items():
             self.history.setdefault(tag, []).append(value)
         losses = {tag: f"{value:.3f}" for tag, value in values.items() if tag.startswith("loss/")}

@@ -93,6 +93,17 @@ for (const [room, label] of Object.entries(sliders)) {
     }));
   }
   await play.screenshot({ path: join(folder, `room_${room}.png`), fullPage: true });
+  const stop = play.getByRole("button", { name: "Stop" });
+  if (await stop.count()) await stop.click(); // or the walk would change the picture
+  const resolution = play.getByLabel("Resolution", { exact: true }); // chapter 07: each is a network of its own
+  const sizes = (await resolution.count()) ? await resolution.locator("option").evaluateAll((all) => all.map((one) => one.value)) : [];
+  for (const size of sizes) {
+    const before = await look(play);
+    if (size === (await resolution.inputValue())) continue;
+    await resolution.selectOption(size);
+    await play.waitForFunction((old) => document.querySelector("main canvas").toDataURL() !== old, before);
+    found.changed[`${room} at ${size}`] = [before, await look(play)];
+  }
 }
 
 // Chapter 05: a stroke with the mouse, and one with the keyboard; the answer follows.

@@ -93,6 +93,12 @@ def test_full_sets_are_read_from_the_authors_files(
     assert train.labels.tolist() == labels.tolist()
 
 
+@pytest.mark.parametrize("name", ["mnist-10k", "fashion-10k"])
+def test_a_set_without_a_test_split_does_not_pass_the_training_for_it(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} is the test split of a larger set"):
+        data.load(name, split="test")
+
+
 def test_cifar10_is_read_from_the_authors_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five training batches and one test batch, pickled dictionaries of rows of 3,072 bytes, as in cifar-10-python.tar.gz."""
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
@@ -230,7 +236,7 @@ def test_a_face_has_its_attributes_at_every_size_and_no_split_shares_one() -> No
     names = art.attribute_names("avatars")
     values = dict(zip(names, attributes, strict=True))
     assert values["glasses"] == int(values["accessoriesVariant"] not in (0, 1))  # 0: none, 1: an eye patch
-    assert values["hat"] == int(art._style("avatars")[1]["topVariant"][values["topVariant"]] in art.GROUPS["hat"][1])
+    assert values["hat"] == int(art._style("avataaars")[1]["topVariant"][values["topVariant"]] in art.GROUPS["hat"][1])
     others = {tuple(art.draw_one(f"test-{i}", "avatars", (16,))[1]) for i in range(20)}
     assert tuple(attributes) not in others
 
@@ -264,8 +270,8 @@ def test_a_cache_that_cannot_be_written_is_told_before_the_work(
 
 def test_groups_name_variants_that_exist() -> None:
     for part, members in art.GROUPS.values():
-        assert members <= set(art._style("avatars")[1][f"{part}Variant"])
-    assert set(art.MOUTHS) < set(art._style("avatars")[1]["mouthVariant"])
+        assert members <= set(art._style("avataaars")[1][f"{part}Variant"])
+    assert set(art.MOUTHS) < set(art._style("avataaars")[1]["mouthVariant"])
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

@@ -10,7 +10,8 @@ import json
 import linecache
 import re
 import sys
-from collections import defaultdict
+import traceback
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from functools import cache, partial
@@ -22,6 +23,7 @@ import IPython.display
 import pytest
 import torch
 
+import common.checks
 from common.data import Pictures, load
 from common.images import to_float
 from tests.answers import CASES
@@ -301,20 +303,48 @@ def test_blanks_are_called_blank(chapter: str, inside: Callable[[str], None]) ->
 # --------------------------------------------------------------------------------------------------------- answers
 
 
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Each check tries the right code and the usual mistakes once, however many answers are compared with them.
+
+    Call what is returned before each answer. A check's first call of `_run` is the right code, its second is the answer.
+    """
+    known: dict[tuple[Any, ...], Any] = {}
+    counts: Counter[Any] = Counter()
+    real = common.checks._run
+
+    def run(experiment: Any, function: Any) -> Any:
+        stack = [frame[:2] for frame in traceback.walk_stack(sys._getframe(2))]  # who called `check`, and from where
+        place = tuple((frame.f_code, line) for frame, line in stack if frame.f_code.co_filename.endswith("checks.py"))
+        counts[place] += 1
+        if counts[place] == 2:
+            return real(experiment, function)
+        if (*place, counts[place]) not in known:
+            known[*place, counts[place]] = real(experiment, function)
+        return known[*place, counts[place]]
+
+    monkeypatch.setattr(common.checks, "_run", run)
+    return counts.clear
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_checks_know_the_usual_mistakes(chapter: str, inside: Callable[[str], None]) -> None:
+def test_checks_know_the_usual_mistakes(
+    chapter: str, inside: Callable[[str], None], remembered: Callable[[], None]
+) -> None:
     """Every solution in two forms is right, and what is wrong in an edited one is said in the words that fit."""
     inside(chapter)
     code = [cell["source"] for cell in cells(chapter, "solutions")]
     names: dict[str, Any] = {}
     for source in code:  # all functions, and nothing that trains
         if "import " in source or CALL.search(source):
+            remembered()
             run(source, names)
     heard, wrong = defaultdict(set), []
     for name, old, new, words in CASES[chapter]:
         source = next(source for source in code if f"checks.{name}(" in source)
         start = max(0, source.find(f"def {name}("))
         assert old in source[start:], (name, old)
+        remembered()
         said = run(source[:start] + source[start:].replace(old, new, 1), dict(names))
         line = said[CALL.findall(source).index(name)]
         fits = line.startswith("right") if words == "right" else any(word in line for word in words.split("|"))

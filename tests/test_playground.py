@@ -222,6 +222,7 @@ def test_the_site_in_a_browser(site: str, tmp_path: Path) -> None:
     assert not found["errors"]
     assert not found["foreign"], "requests to other hosts"
     assert {f"{chapter}/README.html" for chapter in CHAPTERS} <= set(found["pages"])
+    assert {f"07 at {size}" for size in (4, 8, 16, 32, 64)} <= found["changed"].keys()
     for room, (before, after) in found["changed"].items():
         assert before != after, f"{room}: the picture did not follow"
     assert found["covered"] >= 5, "the ring covers modes"

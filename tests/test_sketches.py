@@ -58,7 +58,7 @@ def test_a_drawing_has_the_same_lines_at_every_size() -> None:
 
 def test_a_drawing_says_nothing_about_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = [f"train-{i}" for i in range(12)]
-    known = {part: values[1:] for part, values in art._style("avatars")[1].items() if part.endswith("Color")}
+    known = {part: values[1:] for part, values in art._style("avataaars")[1].items() if part.endswith("Color")}
     before = [(drawing(seed, 64), art.draw_one(seed, "avatars", (64,))[0][0]) for seed in seeds]
     for which in (0, 1, -1):
         monkeypatch.setattr(art, "OPTIONS", art.OPTIONS | {part: [known[part][which]] for part in known})
@@ -72,7 +72,7 @@ def test_outlines_are_closed_and_where_the_face_has_them() -> None:
     names = art.attribute_names("sketches")
     for i in range(12):
         (face,), attributes = art.draw_one(f"train-{i}", "avatars", (256,))
-        colour = art._style("avatars")[1]["backgroundColor"][attributes[names.index("backgroundColor")]]
+        colour = art._style("avataaars")[1]["backgroundColor"][attributes[names.index("backgroundColor")]]
         background = (face == np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)).all(2)
         regions, count = ndimage.label(drawing(f"train-{i}", 256) == 255)
         shares = np.array(ndimage.mean(background, regions, range(1, count + 1)))

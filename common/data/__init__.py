@@ -47,13 +47,15 @@ def load(
     `size` (pixels per side) and `channels` (1 or 3) default to the data's own, for a folder to 32 and 3, for faces to 64. Pictures are cut
     to a centred square and resized with antialiasing. `split` ("train" or "test") matters for the downloaded sets, and for a folder
     with subfolders of these names. `skip_broken` leaves out the files that cannot be read, and `white` has the number that is white
-    in them, by default the largest that they can hold. Raises `UserError` for an unknown name, a failed download, an empty folder or
-    broken files, of which it names all.
+    in them, by default the largest that they can hold. Raises `UserError`, which names all broken files.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
     if name not in NAMED:
         return load_folder(name, size or FOLDER_SIZE, channels or 3, NAMED, split, skip_broken, (*white, 0)[0])
+    require(
+        split == "train" or not name.endswith("-10k"), f"{name} is the test split of a larger set, and has no other"
+    )
     pictures = NAMED[name](split, size)
     images = pictures.images
     if not isinstance(images, Tensor):  # decoded or drawn at the wanted size anyway

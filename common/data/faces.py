@@ -10,6 +10,8 @@ at 4×4 and at 1024×1024. `requirements.txt` pins the three packages: the art d
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,15 +43,22 @@ def load_faces(name: str, split: str, size: int | None) -> Pictures:
     return Pictures(name, images if lazy.fits else lazy, labels, attribute_names(name))
 
 
+def _file(name: str, size: int, split: str) -> Path:
+    return data_root() / "avatars" / f"{name}-{split}-{size}.npz"
+
+
+def kept_faces(name: str, size: int, split: str) -> Any:
+    """Faces and attributes of a split that was drawn before, as of `_drawn`, or None."""
+    return load_arrays(_file(name, size, split), "images", "labels")
+
+
 def _drawn(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
     """Faces uint8 [N, C, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones."""
-    sizes = TOGETHER if size in TOGETHER else (size,)
-    kept = {n: data_root() / "avatars" / f"{name}-{split}-{n}.npz" for n in sizes}
-    if found := load_arrays(kept[size], "images", "labels"):
+    if found := kept_faces(name, size, split):
         return found
-    probe = kept[size].with_name(f".{name}-{split}-{size}")
+    probe = _file(name, size, split).with_suffix(".probe")
     write_atomically(probe, b"", "GAN_DATA").unlink(missing_ok=True)  # a folder that refuses says so before the work
-    seeds = [f"{split}-{number}" for number in range(NUMBER)]
+    sizes, seeds = TOGETHER if size in TOGETHER else (size,), [f"{split}-{number}" for number in range(NUMBER)]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # spawn: torch has threads of its own
         with without_main():
             work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=250)
@@ -57,5 +66,5 @@ def _drawn(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
         faces = list(tqdm(work, what, NUMBER, leave=False, disable=None))
     labels = np.array([attributes for _, attributes in faces], np.int64)
     for n, pictures in zip(sizes, zip(*(pictures for pictures, _ in faces))):
-        save_arrays(kept[n], "GAN_DATA", images=np.stack(pictures).transpose(0, 3, 1, 2), labels=labels)
-    return load_arrays(kept[size], "images", "labels")
+        save_arrays(_file(name, n, split), "GAN_DATA", images=np.stack(pictures).transpose(0, 3, 1, 2), labels=labels)
+    return kept_faces(name, size, split)

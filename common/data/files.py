@@ -173,9 +173,8 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
             if not root.is_dir():
                 unpack(path, root)
     if not root.is_dir():
-        why = (
-            "it is cut off or no zip: make it anew" if path.suffix.lower() == ".zip" else "a single file is not enough"
-        )
+        zipped = path.suffix.lower() == ".zip"
+        why = "it is cut off or no zip: make it anew" if zipped else "a single file is not enough"
         require(not path.exists(), f"--data: {path} is neither a folder nor a zip of pictures ({why})")
         guess = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {guess[0]}? " if guess else ""

@@ -99,11 +99,8 @@ def _kept_at(lazy: LazyPictures, name: str, groups: list[tuple[str, ...]], skip_
     dates = [(path, (found := Path(path).stat()).st_size, found.st_mtime_ns) for group in groups for path in group]
     read: Any = lazy.read
     how = (read.func.__name__, read.keywords, lazy.size, lazy.channels, lazy.fits, skip_broken)
-    return (
-        data_root()
-        / "decoded"
-        / f"{Path(name).name}-{hashlib.sha256(repr((how, dates)).encode()).hexdigest()[:16]}.npz"
-    )
+    key = hashlib.sha256(repr((how, dates)).encode()).hexdigest()[:16]
+    return data_root() / "decoded" / f"{Path(name).name}-{key}.npz"
 
 
 def _look_at(lazy: LazyPictures, source: Any) -> str | tuple[Tensor | None, list[int]]:

@@ -30,8 +30,6 @@ UNPAIRED = (
     "horse2zebra", "apple2orange", "summer2winter_yosemite", "monet2photo", "cezanne2photo", "ukiyoe2photo",
     "vangogh2photo", "maps", "facades", "iphone2dslr_flower", "ae_photos",
 )  # fmt: skip
-
-
 KEPT = ("test/", "val/", "testA/", "testB/", "valA/", "valB/")  # what is not learned from
 
 
@@ -88,9 +86,8 @@ def load_unpaired(
     """Load two piles of pictures: `sketches`, `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
 
     Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`; or in `A/`, `B/` as for pairs. The piles
-    may differ in length. Those of
-    `sketches` share no face, and those of `satellite-map` come from different regions; only the test pictures of the two are
-    pairs, which serve to score. Raises `UserError`.
+    may differ in length. Those of `sketches` share no face, and those of `satellite-map` come from different regions; only
+    the test pictures of the two are pairs, which serve to score. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":

@@ -17,18 +17,21 @@ import torch
 from torch import Tensor
 
 from common.data import faces
-from common.data.faces import face, load_faces
+from common.data.faces import face, kept_faces, load_faces
 from common.data.pictures import LazyPictures, Pairs, Pictures, spread
 
 
 def sketch_pairs(size: int, split: str, most: int | None = None) -> Pairs:
     """Drawings (A) and coloured faces (B), with attributes: all at once, or drawn when indexed if they fill the memory.
 
-    `most` pairs, spread over the split, are drawn alone when indexed, and have no attributes.
+    `most` pairs, spread over the split, have no attributes; where not all were drawn before, each is drawn when indexed.
     """
     if most is not None:
-        few = tuple(f"{split}-{number}" for number in spread(faces.NUMBER, most))
-        return Pairs("sketches", LazyPictures(_pair, few, size, 6, drawn=True))
+        places = spread(faces.NUMBER, most)
+        if all(kept := [kept_faces(name, size, split) for name in ("sketches", "avatars")]):
+            drawings, colours = (images[places] for images, _ in kept)
+            return Pairs("sketches", torch.cat([drawings.expand(-1, 3, -1, -1), colours], dim=1))
+        return Pairs("sketches", LazyPictures(_pair, tuple(f"{split}-{n}" for n in places), size, 6, drawn=True))
     coloured = load_faces("avatars", split, size)
     seeds = tuple(f"{split}-{number}" for number in range(len(coloured)))
     lazy = LazyPictures(_pair, seeds, size, 6, drawn=True)
