@@ -74,7 +74,7 @@ def two_spreads(answer: Any) -> None:
     by_brute_force = float(scipy.stats.wasserstein_distance(3 * places, 1 + places))
     zero = isinstance(answer, (int, float)) and abs(answer) < 0.01
     spread = "The means agree, but the spread has to be carried, too."
-    hint = spread if zero else "Some points go to the right and some to the left: a way has no sign."
+    hint = spread if zero else "Some points go to the right and some to the left: a distance has no sign."
     check_number(answer, by_brute_force, hint=hint)
 
 
@@ -89,14 +89,14 @@ def distance(answer: Any) -> None:
         "that is the distance of the two means: a spread costs something, too": lambda x, y: (
             x.mean() - y.mean()
         ).abs(),
-        "the ways are squared: W is the mean way itself": lambda x, y: (
+        "the distances are squared: W is the mean distance itself": lambda x, y: (
             (x.sort().values - y.sort().values).square().mean()
         ),
-        "the ways have no sign: take abs() before the mean": lambda x, y: (x.sort().values - y.sort().values).mean(),
-        "a sum of the ways: W is their mean": lambda x, y: (x.sort().values - y.sort().values).abs().sum(),
+        "distances have no sign: take abs() before the mean": lambda x, y: (x.sort().values - y.sort().values).mean(),
+        "a sum of the distances: W is their mean": lambda x, y: (x.sort().values - y.sort().values).abs().sum(),
     }
     cases = [(_draw(n, seed=n), 2 * _draw(n, seed=n + 1) + 1) for n in (5, 8, 50)]
-    check(answer, right, on_cases(cases), mistakes, "The best plan on a line never crosses.")
+    check(answer, right, on_cases(cases), mistakes, "On a line one of the best plans never crosses.")
 
 
 # --------------------------------------------------------------------------------------------------------- losses
@@ -434,6 +434,7 @@ def one_update(
     """Banners (1) and (2) of the chapter's loop; a test holds them together. `mistake` breaks a part."""
     for real, z, epsilon in zip(reals, zs, epsilons, strict=True):
         real, z = reals[0] if mistake.get("same_real") else real, zs[0] if mistake.get("same_z") else z
+        epsilon = epsilons[0] if mistake.get("same_epsilon") else epsilon
         with torch.no_grad():
             fake = generator(z)
         distance = mistake.get("sign_d", 1) * train.critic_loss(critic(real), critic(fake))
@@ -471,16 +472,16 @@ def _look_at_order(events: str, rounds: int) -> None:
 
 
 def whole_update(answer: Any, own_critic: Any) -> None:
-    """Step 12: all weights after one step of the learner's update and critic, and of the chapter's."""
+    """Step 12: all weights after one step of the learner's update and critic, and of the chapter's; ε may belong to either end."""
     if not answered(answer) or _needs(answer):
         return
     if blank(own_critic):
         print("step 4 is not answered yet")
         return
-    inputs = (_draw(3, 8, 1, 28, 28), _draw(3, 8, 128, seed=1), torch.full((3, 8), 0.5), _draw(8, 128, seed=2))
-    # ε is half-way, so that it may belong to either end.
+    reals, zs, z_g = _draw(3, 8, 1, 28, 28), _draw(3, 8, 128, seed=1), _draw(8, 128, seed=2)
+    epsilons = torch.rand(3, 8, generator=torch.Generator().manual_seed(3))
 
-    def play(update: Any, seed: int) -> tuple[dict[str, Tensor], Tensor, str]:
+    def play(update: Any, epsilons: Tensor, seed: int) -> tuple[dict[str, Tensor], Tensor, str]:
         """What an update leaves behind, the generator's weights before, and what happened: see `_look_at_order`."""
         networks: Any = (Generator(width=WIDTH), own_critic(WIDTH) if update is answer else _chapters(WIDTH))
         copy_weights(networks[0], partial(Generator, width=WIDTH))
@@ -495,7 +496,7 @@ def whole_update(answer: Any, own_critic: Any) -> None:
         networks[0].register_forward_pre_hook(lambda _, given: events.append("a") if len(given[0]) > 8 else None)
         next(networks[1].parameters()).register_post_accumulate_grad_hook(lambda _: events.append("b"))
         torch.manual_seed(seed)
-        losses = update(*networks, *optimizers, *(part.clone() for part in inputs))
+        losses = update(*networks, *optimizers, *(part.clone() for part in (reals, zs, epsilons, z_g)))
         return (
             left_by_update(losses, dict(zip(("generator", "critic"), networks, strict=True))),
             before,
@@ -503,16 +504,17 @@ def whole_update(answer: Any, own_critic: Any) -> None:
         )
 
     def experiment(update: Any) -> dict[str, Any]:
-        found, before, events = play(update, seed=2)
-        _look_at_order(events, rounds=len(inputs[0]))
+        found, before, events = play(update, epsilons, seed=2)
+        _look_at_order(events, rounds=len(reals))
         if torch.equal(found["generator's weights"], before):
             if "b" not in events.rpartition("d")[2]:
                 raise NotYet("the generator has not moved: loss_g.backward() is missing")
             raise NotYet("the generator has not moved: no gradient reaches it. Its fakes need a graph here")
-        again = play(update, seed=3)[0]
+        again = play(update, epsilons, seed=3)[0]
         if any(not torch.allclose(found[name], again[name], equal_nan=True) for name in found):
             raise NotYet("use the z and ε of this batch, from zs and epsilons, and z_g for G")
-        return found
+        other = play(update, 1 - epsilons, seed=2)[0]  # as a set, the two do not tell which end ε belongs to
+        return {name: torch.stack((found[name], other[name])).sort(dim=0).values for name in found}
 
     wrong: Any = partial(partial, one_update)
     mistakes = {
@@ -526,7 +528,10 @@ def whole_update(answer: Any, own_critic: Any) -> None:
         "opt_g.zero_grad() is missing or too late: old gradients are still there": wrong(clear_g=False),
         "use the z and ε of this batch, from zs and epsilons: yours are always the first": wrong(same_z=True),
         "use the real pictures of this batch: yours are always the first": wrong(same_real=True),
-        "each batch has its own pictures and latents: yours are always the first": wrong(same_real=True, same_z=True),
+        "each batch has its own pictures, latents and ε: yours are always the first": wrong(
+            same_real=True, same_z=True, same_epsilon=True
+        ),
+        "use the ε of this batch, from epsilons: yours is always the first": wrong(same_epsilon=True),
         "the generator learns from z_g, not from the critic's last z": wrong(last_z=True),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)

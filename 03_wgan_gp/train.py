@@ -1,7 +1,7 @@
 """Train a Wasserstein GAN: Algorithm 1 of arXiv:1704.00028 (gradient penalty) or of arXiv:1701.07875 (clipped weights).
 
 python 03_wgan_gp/train.py                              # digits on a laptop, minutes; the gradient penalty
-python 03_wgan_gp/train.py --lipschitz clip             # the older way: clipped weights and RMSProp
+python 03_wgan_gp/train.py --lipschitz clip --critic-norm none   # the older way: clipped weights and RMSProp
 python 03_wgan_gp/train.py --data fashion-10k           # or mnist, cifar10, or a folder or zip of pictures
 python 03_wgan_gp/train.py --n-critic 1                 # one critic step for each step of the generator
 python 03_wgan_gp/train.py --preset paper               # the paper's setting, on 60,000 digits
