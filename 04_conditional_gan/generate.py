@@ -2,7 +2,7 @@
 
 python 04_conditional_gan/generate.py                             # 10 × 10 pictures: a class a column, a latent a row
 python 04_conditional_gan/generate.py --label 7                   # a grid of 64 sevens
-python 04_conditional_gan/generate.py --truncation 0.7            # z cut off at ±0.7; README.md has what that costs
+python 04_conditional_gan/generate.py --truncation 0.7            # z cut off at ±0.7; docs/trials.md has what that costs
 python 04_conditional_gan/generate.py --interpolate               # and a walk from class to class, as a GIF and a still
 python 04_conditional_gan/generate.py --neighbours                # and the nearest training picture of each sample
 python 04_conditional_gan/generate.py --score                     # asked-for class, variety, and the score of 5,000 digits
