@@ -14,11 +14,17 @@ from common.notebook import FAKE, JUDGE
 from train import discriminator_loss, generator_loss
 
 
-def maps(named: Mapping[str, Tensor], title: str, cmap: str = "Greys_r", least: float | None = None) -> Figure:
-    """Maps [H, W] side by side, each with its own range from dark to light, or from `least`."""
+def maps(
+    named: Mapping[str, Tensor],
+    title: str,
+    cmap: str = "Greys_r",
+    least: float | None = None,
+    most: float | None = None,
+) -> Figure:
+    """Maps [H, W] side by side, each with its own range from dark to light, or from `least`, to `most`."""
     figure = Figure(figsize=(2.8 * len(named), 3.2), layout="constrained")
     for plot, (name, values) in zip(figure.subplots(1, len(named)), named.items(), strict=True):
-        plot.imshow(values, cmap=cmap, vmin=least)
+        plot.imshow(values, cmap=cmap, vmin=least, vmax=most)
         plot.set(title=name, xticks=[], yticks=[])
     figure.suptitle(title)
     return figure
