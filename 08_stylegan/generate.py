@@ -72,7 +72,7 @@ class Config(Flags):
 # ------------------------------------------------------------------------------------------------------ the sheets
 
 
-def mixing_sheet(painter: Painter, layers: range, seed: int, number: int = 6) -> Tensor:
+def mixing_sheet(painter: Painter, layers: range, seed: int, number: int = 3) -> Tensor:
     """Pictures [(n + 1)², C, H, W]: face (i, j) is source i of the left column with the `layers` of source j of the top row."""
     above, left = (painter.styles(painter.w(z, 0.7)) for z in painter.latents(2 * number, seed).chunk(2))
     rows = [torch.cat([torch.ones_like(painter.draw(above[:1])), painter.draw(above)])]
@@ -177,7 +177,7 @@ def main(config: Config) -> None:
                 print(f"no mix_{name}.png: at {painter.resolution}×{painter.resolution} there are no {name} layers")
                 continue
             sheet = mixing_sheet(painter, painter.group(name), config.seed)
-            written.append(images.save_picture(images.grid(sheet, columns=7), config.file(f"mix_{name}.png")))
+            written.append(images.save_picture(images.grid(sheet, columns=4), config.file(f"mix_{name}.png")))
 
     if config.noise:
         print("rows of noise.png: noise in all layers, none, coarse, middle, fine; last, where it acts")

@@ -84,9 +84,9 @@ def sizes(with_norm: Sequence[float], without_norm: Sequence[float]) -> Figure:
 
 
 def unevenness(found: Mapping[str, float]) -> Figure:
-    """A bar for real faces, for chapter 02's and for ours."""
+    """A bar for real faces, and for those of each chapter."""
     figure, plot = _one(5.5, 1.8)
-    plot.barh(list(found), list(found.values()), color=[REAL, JUDGE, FAKE])
+    plot.barh(list(found), list(found.values()), color=[REAL] + [FAKE] * (len(found) - 1))
     plot.set(title="How uneven is the background?", xlabel="standard deviation of its colour (median)")
     plot.invert_yaxis()
     return figure
