@@ -476,7 +476,7 @@ def closed_eyes(answer: Any) -> None:
         "a": "L1 knows the pairs, even if the judge does not",
         "c": "the judge does not lower L1: it asks for what looks real",
     }
-    why = "L1 says what belongs together. Without it, as in chapter 06, the judge's eyes are all there is."
+    why = "L1 says what belongs together. Without it, only a judge that sees the drawing can."
     check_choice(answer, "b", wrong, why)
 
 

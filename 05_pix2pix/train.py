@@ -77,7 +77,7 @@ class Config(Settings):
     norm: Literal["batch", "instance"] = "batch"  # ours: running averages at test time keep a tile's colour
     dropout: Share = 0.5  # the noise; section 6.1.1
     skips: bool = True  # False: an encoder and decoder without the U-Net's skips; section 3.2.1
-    upsampling: Upsampling = "resize"  # how the decoder doubles a map; ours: no raster; paper: transposed
+    upsampling: Upsampling = "resize"  # how the decoder doubles a map; ours: hardly a checkerboard; paper: transposed
 
     # The optimisers
     lr: PositiveFloat = 1e-3  # of both networks; ours: five times that of section 3.3, for fewer steps
@@ -179,7 +179,7 @@ def train(config: Config) -> Path:
     networks = {"generator": generator, "discriminator": discriminator}
     others = {"ema": ema, "opt_g": opt_g, "opt_d": opt_d, "decay_g": decay_g, "decay_d": decay_d}
     run = Run(config, fabric, CHAPTER, data, networks, **others)
-    sides = slice(None, None, 1 if config.direction == "AtoB" else -1)
+    sides = slice(None, None, 1 if config.direction == "AtoB" else -1)  # -1 turns a pair (A, B) round
     fixed_x, fixed_y = (fabric.to_device(to_float(side)) for side in shown[sides])
     real_batches = pair_batches(data, config.batch_size, config.seed, fabric, start=run.step)
     keep_graphs = config.accumulate == 1  # several parts are there to save memory: (2) makes each of their fakes anew

@@ -328,8 +328,8 @@ def exchange(answer: Any) -> None:
 
 
 def memory(answer: Any) -> None:
-    """Step 10: how long a picture stays in a pool of 50."""
-    check_number(answer, 2 * 50, 0.001, "The chance that one new picture takes this one out is 1/2 times 1/50.")
+    """Step 10: how long a picture stays in a pool of 80."""
+    check_number(answer, 2 * 80, 0.001, "The chance that one new picture takes this one out is 1/2 times 1/80.")
 
 
 # ------------------------------------------------------------------------------------------------ the whole update

@@ -64,7 +64,7 @@ def _one_cycle(plot: Axes, y: float, pictures: Tensor, names: Sequence[str], arr
     )
 
 
-def stretched(pictures: Tensor, times: float = 4.0) -> Tensor:
+def stretched(pictures: Tensor, times: float = 12.0) -> Tensor:
     """Pictures [N, C, H, W] whose distance from white is so many times as large: faint marks become visible."""
     return (1 + times * (pictures - 1)).clamp(-1, 1)
 

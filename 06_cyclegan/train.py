@@ -78,7 +78,7 @@ class Config(Settings):
     blocks: NonNegativeInt | None = None  # residual blocks of a generator; section 4: 9 from 256 pixels up, 6 below
     patch: Literal[16, 34, 70] = 34  # pixels that a discriminator's logit sees; ours: half of a face; section 7.2: 70
     norm: bool = True  # instance normalisation in the generators; off is for an experiment
-    upsampling: Upsampling = "resize"  # how the generators double a map; ours: no raster; paper: transposed
+    upsampling: Upsampling = "resize"  # how the generators double a map; ours: hardly a checkerboard; paper: transposed
 
     # The optimisers
     lr: PositiveFloat = 5e-4  # of all four networks; ours: section 4 has 2e-4, for many more steps

@@ -373,7 +373,7 @@ def tiles() -> Figure:
             "its map": drawn_maps,
             "back again": back,
             "the true map": maps,
-            "its satellite picture": others,
+            "a satellite\npicture of it": others,
         }
     )
 
@@ -390,7 +390,7 @@ def hidden() -> Figure:
             {
                 "face": faces,
                 "its drawing": drawn_faces,
-                "not a line,\n4 times as strong": plots.stretched(1 + drawn_faces - lines),
+                "what is erased,\n12 times as strong": plots.stretched(1 + drawn_faces - lines),
                 "back from it": to_b(drawn_faces),
                 "back from its lines": to_b(lines),
             }
