@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import images, relative
-from common.checkpoint import load_state, load_weights, write_atomically
+from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
 from common.onnx import save_onnx
@@ -48,7 +48,7 @@ class Config(Flags):
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
-def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, object]]:
+def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, StoredSettings]:
     """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     sizes = {name: settings[name] for name in ("latent_dim", "hidden", "shape", "batch_norm", "leaky_slope")}
@@ -105,11 +105,11 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        both = beside_nearest(fake[:16], trained_on)
+        both = beside_nearest(fake[:16], trained_on, **settings.reading)
         written.append(images.save_picture(images.grid(both, len(fake[:16]), scale=2), config.file("neighbours.png")))
 
     if scoring:
-        text, numbers = judge(fake, trained_on, config.inception)
+        text, numbers = judge(fake, trained_on, config.inception, **settings.reading)
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
 

@@ -13,7 +13,7 @@ python 04_conditional_gan/generate.py --weights runs/04_conditional_gan/TIME/wei
 import json
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from common import images, relative, require
-from common.checkpoint import load_state, load_weights, write_atomically
+from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.devices import one_device
 from common.onnx import save_onnx
@@ -56,7 +56,7 @@ class Config(Flags):
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
-def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, Any]]:
+def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, StoredSettings]:
     """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     build = {name: settings[name] for name in ("condition", "classes", "latent_dim", "width", "shape", "batch_norm")}
@@ -139,13 +139,13 @@ def main(config: Config) -> None:
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
         samples = draw(latents(16), torch.arange(16) % classes if config.label is None else labels[:1].repeat(16))
-        both = beside_nearest(samples, trained_on)
+        both = beside_nearest(samples, trained_on, **settings.reading)
         written.append(images.save_picture(images.grid(both, 16, scale=2), config.file("neighbours.png")))
 
     if scoring:
         labels = torch.arange(5000 if config.num is None else config.num) % classes
         pictures = draw(latents(len(labels)), labels).cpu()
-        text, numbers = judge(pictures, trained_on, config.inception)
+        text, numbers = judge(pictures, trained_on, config.inception, **settings.reading)
         if not config.inception and has_classifier(trained_on):
             more, own = class_report(images.to_uint8(pictures), labels, trained_on)
             text, numbers = f"{text}\n{more}", numbers | own

@@ -13,7 +13,7 @@ python 05_pix2pix/generate.py --weights 05_pix2pix/satellite-to-map.safetensors 
 import json
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
@@ -27,7 +27,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from common import images, relative, require
-from common.checkpoint import load_state, load_weights, write_atomically
+from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import load_pairs, open_picture, own_pictures
 from common.devices import one_device
@@ -60,10 +60,14 @@ class Config(Flags):
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
-def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, dict[str, Any]]:
+def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator, StoredSettings]:
     """The trained generator in eval mode (its noise stays on), and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     build = {name: settings[name] for name in ("size", "width", "channels", "norm", "dropout", "skips", "upsampling")}
+    build |= {
+        "noise": settings.get("noise", "numbers"),
+        "full_size": settings.get("full_size", False),
+    }  # not in older ones
     generator = Generator(**build)
     load_state(generator, tensors, str(path))
     return generator.eval().requires_grad_(False), settings
@@ -74,13 +78,13 @@ def translate(generator: Generator, x: Tensor) -> Tensor:
     return torch.cat([generator(part) for part in x.split(64)])
 
 
-def read_own(path: Path, size: int, whole: bool, drawn: bool, clean: bool) -> tuple[Tensor, str]:
+def read_own(path: Path, size: int, whole: bool, drawn: bool, clean: bool, white: int = 0) -> tuple[Tensor, str]:
     """A picture of any size and format: uint8 [3, H, W] that the generator takes, and what was done to it. Raises `UserError`.
 
     The generator halves a picture log2(size) times, so both sides have to be multiples of `size`. That is the middle square at
     the size of the training, or with `whole` the nearest multiples for the picture as it is. For a drawing see `prepare`.
     """
-    picture = open_picture(path)
+    picture = open_picture(path, white=white)
     width, height = picture.size
     if drawn:
         picture, steps = prepare(picture, size, clean)
@@ -118,7 +122,10 @@ def flight(generator: Generator, sides: tuple[int, int], size: int, column: int,
 
 
 class WithNoise(torch.nn.Module):
-    """A generator whose noise comes from outside: x [N, C, H, W] and numbers from [0, 1), for each layer of dropout [N, F, h, w]."""
+    """A generator whose noise comes from outside: x [N, C, H, W] and numbers from [0, 1).
+
+    These are [N, F, 1, 1] for each layer of dropout, or [N, F, h, w] where the paper's drops single numbers.
+    """
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -130,7 +137,7 @@ class WithNoise(torch.nn.Module):
         def dropout(x: Tensor, p: float, training: bool) -> Tensor:
             return x * (next(left) >= p).to(x) / (1 - p)
 
-        with patch.object(torch.nn.functional, "dropout", dropout):
+        with patch.multiple(torch.nn.functional, dropout=dropout, dropout2d=dropout):
             return self.generator(x)
 
 
@@ -141,10 +148,10 @@ def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> li
     noise: list[Tensor] = []
 
     def watched(x: Tensor, p: float, training: bool) -> Tensor:
-        noise.append(torch.zeros_like(x))
+        noise.append(torch.zeros_like(x[:, :, :1, :1] if generator.noise == "maps" else x))
         return x
 
-    with patch.object(torch.nn.functional, "dropout", watched):
+    with patch.multiple(torch.nn.functional, dropout=watched, dropout2d=watched):
         generator(x)  # to see where the noise enters
     return save_onnx(folder / "generator.onnx", WithNoise(generator), {"x": x, "noise": noise}, "pictures", settings)
 
@@ -155,7 +162,8 @@ def main(config: Config) -> None:
     generator, settings = load_generator(config.weights)
     generator.to(device)
     size, sides = int(settings["size"]), (0, 1) if settings["direction"] == "AtoB" else (1, 0)
-    colours = settings["data"] == "sketches" and sides == (0, 1)  # from drawings to faces
+    data = config.data or str(settings["data"])
+    colours = data == "sketches" and sides == (0, 1)  # from drawings to faces
     require(not config.clean or colours, "--clean is for drawings, and these weights translate other pictures")
     require(not config.whole or not colours, "--whole is not for drawings: faces fill the pictures that this learned")
     torch.manual_seed(config.seed)
@@ -163,8 +171,9 @@ def main(config: Config) -> None:
 
     given = own_pictures(config.pictures)
     taken = {path.resolve() for path in given}  # what is read is not written over
+    white = settings.white(sides[0])
     for path in given:
-        picture, done = read_own(path, size, config.whole, colours, config.clean)
+        picture, done = read_own(path, size, config.whole, colours, config.clean, white)
         print(done)
         x = to_float(picture[None])
         answers = translate(generator, x.expand(config.num or 1, -1, -1, -1).to(device)).cpu()
@@ -178,11 +187,9 @@ def main(config: Config) -> None:
             taken.add((config.out / name).resolve())
             written.append(images.save_picture(sheet, config.out / name))
 
-    name = config.data or str(settings["data"])
-
     def test_pairs(most: int | None) -> tuple[Tensor, Tensor]:
         """Inputs and answers from all over the test pairs, at most 5,000."""
-        pairs = load_pairs(name, size, "test", most)
+        pairs = load_pairs(data, size, "test", most, **settings.reading)
         found = pairs[torch.linspace(0, len(pairs) - 1, min(5000, len(pairs))).long().tolist()]
         return to_float(found[sides[0]]), to_float(found[sides[1]])
 
@@ -192,13 +199,13 @@ def main(config: Config) -> None:
         written.append(images.save_picture(images.grid(rows, len(x), scale=2), config.file("grid.png")))
 
     if config.interpolate:
-        known = name in ("sketches", "satellite-map")
-        require(known, f"--interpolate draws sketches, or flies over the world of satellite-map, not over {name}")
-        if name == "sketches":
+        known = data in ("sketches", "satellite-map")
+        require(known, f"--interpolate draws sketches, or flies over the world of satellite-map, not over {data}")
+        if data == "sketches":
             frames = appearing(generator, test_pairs(4)[0].to(device), frames=17)
         else:
             frames = flight(generator.cpu(), sides, size, column=4300, frames=26)  # in China, 107° east: a test region
-        columns = 4 if name == "sketches" else 3
+        columns = 4 if data == "sketches" else 3
         gif = [images.grid(frame, columns, scale=2) for frame in frames]
         written.append(images.save_gif(gif, config.file("interpolation.gif"), seconds_per_frame=0.2))
         still = images.grid(torch.cat([torch.stack(row) for row in zip(*frames[::4])]), len(frames[::4]), scale=2)
@@ -206,12 +213,12 @@ def main(config: Config) -> None:
 
     if config.score:
         x, y = test_pairs(config.num)
-        faces = colours and name == "sketches" and size == 64 and len(x) >= MIN_PICTURES
+        faces = colours and size == 64 and len(x) >= MIN_PICTURES
         fake = translate(generator.to(device), x.to(device)).cpu()
-        some = load_pairs(name, size, most=1000)  # enough for the mean training picture
+        some = load_pairs(data, size, most=1000, **settings.reading)  # enough for the mean training picture
         learned = to_float(some[list(range(len(some)))][sides[1]])
         found = {"pix2pix": compare(fake, y, faces)} | references(learned, y, faces)
-        print(f"{len(x):,} test pairs of {name}, {settings['direction']}, weights of step {settings['step']}")
+        print(f"{len(x):,} test pairs of {data}, {settings['direction']}, weights of step {settings['step']}")
         print(table(found))
         written.append(write_atomically(config.file("score.json"), json.dumps(found, indent=1).encode()))
 

@@ -5,8 +5,9 @@ the U-Net of 6.1.1 and the discriminators of 6.1.2. With width 64 at 256×256 bo
 
 Convolutions have no bias where a normalisation follows, which would take it away again; nor have the first and the innermost
 layer of the U-Net, as in the authors' program. Differs from paper: `norm="batch"` tests with running averages ("instance" is
-what the paper does with batches of one, see `norm_layer`); patch "whole" ends in one logit, where the paper's largest discriminator has many, each with
-a field of 286×286; other sizes than 256 have as many steps down as they can be halved.
+what the paper does with batches of one, see `norm_layer`); patch "whole" ends in one logit, where the paper's largest discriminator
+has many, each with a field of 286×286; other sizes than 256 have as many steps down as they can be halved. `noise="maps"`,
+`upsampling="resize"` and `full_size` are ours.
 
 Shape letters: N pictures in a batch, C channels, H = W = size, F features.
 """
@@ -76,10 +77,19 @@ def norm_layer(norm: str, features: int) -> nn.Module:
 
 
 class Noise(nn.Dropout):
-    """Dropout that is on at test time too: the only noise z of the generator (section 3.1)."""
+    """Dropout that is on at test time too: the only noise z of the generator (section 3.1). [N, F, H, W] -> the same.
+
+    It drops single numbers, as in the paper, or with `maps` whole feature maps. The colour of a coat is one decision for all its
+    places. A map that is gone everywhere can make it; noise that differs from place to place would only mottle the coat.
+    """
+
+    def __init__(self, p: float, maps: bool = False) -> None:
+        super().__init__(p)
+        self.maps = maps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, training=True)
+        drop = F.dropout2d if self.maps else F.dropout
+        return drop(x, self.p, training=True)
 
 
 class Generator(nn.Module):
@@ -93,40 +103,49 @@ class Generator(nn.Module):
         width: features of the layer next to the picture; doubled at each step down, at most 8 * width.
         channels: C.
         norm: "batch" or "instance"; see `norm_layer`.
-        dropout: share of the values that the noise drops in the decoder's first three layers (2×2, 4×4 and 8×8 places).
+        dropout: share of what the noise drops in the decoder's first three layers (2×2, 4×4 and 8×8 places).
+        noise: what it drops: single "numbers", as in the paper, or whole "maps"; see `Noise`.
         skips: False takes the skips away, for comparison: an encoder and a decoder with a bottleneck of one pixel.
         upsampling: how the decoder doubles a map; see `doubled`.
+        full_size: a first and a last layer at the size of the picture. The paper's finest features have half of it, 128×128. At
+            64×64 those would be 32×32, and an ink line is one pixel wide.
     """
 
     def __init__(
         self, size: int = 64, width: int = 64, channels: int = 3, norm: str = "instance", dropout: float = 0.5,
-        skips: bool = True, upsampling: Upsampling = "transposed",
+        noise: str = "numbers", skips: bool = True, upsampling: Upsampling = "transposed", full_size: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.skips, steps = skips, depth(size)
-        features = [
-            width * min(2**step, 8) for step in range(steps)
-        ]  # next to the picture first: 64, 128, 256, 512, ...
+        self.skips, self.noise, steps = skips, noise, depth(size)
+        features = [width * min(2**step, 8) for step in range(steps)]  # next to the picture first: 64, 128, 256, …
+        thin, both = max(1, width // 2), 2 if skips else 1
+        before = thin if full_size else channels
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        if full_size:
+            self.down.append(nn.Conv2d(channels, thin, 3, 1, 1))
         for step, out_features in enumerate(features):
-            block: list[nn.Module] = [] if step == 0 else [nn.LeakyReLU(0.2)]
-            block.append(nn.Conv2d(channels if step == 0 else features[step - 1], out_features, 4, 2, 1, bias=False))
+            block: list[nn.Module] = [nn.LeakyReLU(0.2)] if len(self.down) else []
+            block.append(nn.Conv2d(before, out_features, 4, 2, 1, bias=False))
             if 0 < step < steps - 1:  # not on one pixel: a picture's deviation would be 0 there
                 block.append(norm_layer(norm, out_features))
             self.down.append(nn.Sequential(*block))
+            before = out_features
         for i, step in enumerate(range(steps - 1, 0, -1)):  # 1×1 -> 2×2 first
-            in_features = features[step] * (2 if skips and i > 0 else 1)
+            in_features = features[step] * (both if i > 0 else 1)
             block = [nn.ReLU(), doubled(in_features, features[step - 1], upsampling)]
             block.append(norm_layer(norm, features[step - 1]))
-            self.up.append(nn.Sequential(*block, *([Noise(dropout)] if i < 3 else [])))
-        last = doubled(features[0] * (2 if skips else 1), channels, upsampling, bias=True)
+            self.up.append(nn.Sequential(*block, *([Noise(dropout, noise == "maps")] if i < 3 else [])))
+        last: nn.Module = doubled(features[0] * both, thin if full_size else channels, upsampling, bias=not full_size)
+        if full_size:
+            self.up.append(nn.Sequential(nn.ReLU(), last, norm_layer(norm, thin)))
+            last = nn.Conv2d(thin * both, channels, 3, 1, 1)
         self.to_picture = nn.Sequential(nn.ReLU(), last, nn.Tanh())
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         encoded = []
         for block in self.down:
-            x = block(x)  # [N, F, H / 2, W / 2]
+            x = block(x)  # [N, F, H / 2, W / 2]; the first one of `full_size` halves nothing
             encoded.append(x)
         encoded.pop()  # the innermost is the decoder's input, and no skip
         for block in self.up:

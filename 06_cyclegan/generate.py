@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -29,7 +29,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from common import images, relative, require
-from common.checkpoint import load_state, load_weights, write_atomically
+from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import open_picture, own_pictures
 from common.devices import one_device
@@ -61,7 +61,7 @@ class Config(Flags):
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
-def load_generators(path: Path = HERE / "weights.safetensors") -> tuple[Generator, Generator, dict[str, Any]]:
+def load_generators(path: Path = HERE / "weights.safetensors") -> tuple[Generator, Generator, StoredSettings]:
     """The translators to B and to A in eval mode, and the settings stored beside their weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     build = {name: settings[name] for name in ("channels", "width", "blocks", "norm")}
@@ -87,12 +87,12 @@ def fade(first: Tensor, second: Tensor, steps: int = 6, hold: int = 5) -> list[T
     return [torch.lerp(first, second, t) for t in [0.0] * hold + shares + [1.0] * hold + shares[::-1]]
 
 
-def read_own(path: Path, side: int | None) -> tuple[Image.Image, Tensor, str]:
+def read_own(path: Path, side: int | None, white: int = 0) -> tuple[Image.Image, Tensor, str]:
     """A whole picture of any shape and format, the same as float [1, 3, H, W] to translate, and what was done to its size.
 
     `side` is the shorter one's pixels while it is translated; None: as it is, if it is neither tiny nor huge. Raises `UserError`.
     """
-    picture = open_picture(path)
+    picture = open_picture(path, white=white)
     short, long = sorted(picture.size)
     factor = side / short if side else min(max(LEAST / short, 1.0), MOST / long)
     width, height = (max(LEAST, round(factor * pixels)) for pixels in picture.size)
@@ -136,7 +136,7 @@ def main(config: Config) -> None:
         taken = {path.resolve() for path in given}  # what is read is not written over
         side = config.size or (size if settings["data"] == "sketches" else None)  # a face fills its picture
         for path in given:
-            picture, seen, done = read_own(path, side)
+            picture, seen, done = read_own(path, side, settings.white("AB".index(config.direction[0])))
             print(done)
             there, back = (partial(whole, way) for way in ways)
             rows = strip((there, back), seen.to(device)).cpu()
@@ -151,7 +151,7 @@ def main(config: Config) -> None:
                 taken.add((config.out / name).resolve())
                 written.append(images.save_picture(sheet, config.out / name))
     else:
-        both = held_out(config.data or str(settings["data"]), size, min(config.num or 10, 40))
+        both = held_out(config.data or str(settings["data"]), size, min(config.num or 10, 40), **settings.reading)
         shown, parts = min(len(pile) for pile in both), []
         for pile, ways in zip(both, ((to_b, to_a), (to_a, to_b))):
             parts.append(strip(ways, pile[:shown].to(device)))

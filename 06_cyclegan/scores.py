@@ -15,6 +15,7 @@ Shape letters: N pictures, C channels, H × W pixels. Pictures are rounded as th
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -22,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common import UserError, require
-from common.data import load_pairs, load_unpaired
+from common import require
+from common.data import NoTestPictures, load_pairs, load_unpaired
 from common.images import to_float, to_uint8
 from common.scores import distances, evaluate, yardstick
 from common.scores.tables import MIN_PICTURES
@@ -34,7 +35,7 @@ COLUMNS = {"l1": 4, "psnr": 2, "ssim": 3, "fcd": 2}  # and digits behind the poi
 NOISE = 4 / 127.5  # standard deviation of the noise on a translation: 4 of 255 levels, hardly to be seen
 
 
-def held_out(name: str, size: int, n: int, every: bool = False) -> tuple[Tensor, Tensor]:
+def held_out(name: str, size: int, n: int, every: bool = False, **reading: Any) -> tuple[Tensor, Tensor]:
     """At most n pictures of each kind, spread over the test split: float [n, 3, size, size] each, pairs where there are any.
 
     `every` face is drawn first, and kept for the next time; without it the n alone. Raises `UserError`.
@@ -44,9 +45,9 @@ def held_out(name: str, size: int, n: int, every: bool = False) -> tuple[Tensor,
         both = pairs[places(len(pairs), n)]
     else:
         try:
-            piles = load_unpaired(name, size, "test")
-        except UserError:  # a folder of your own may have trainA/ and trainB/ alone
-            piles = load_unpaired(name, size, "train")
+            piles = load_unpaired(name, size, "test", **reading)
+        except NoTestPictures:  # a folder of your own may have trainA/ and trainB/ alone
+            piles = load_unpaired(name, size, "train", **reading)
             print(f"{name} has no test pictures: these are the training's")
         both = piles[0][places(len(piles[0]), n)][0], piles[1][places(len(piles[1]), n)][0]
     return to_float(both[0]), to_float(both[1])

@@ -25,7 +25,7 @@ from torch import Tensor
 
 import swd
 from common import UserError, images, relative, require
-from common.checkpoint import load_state, load_weights, write_atomically
+from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
 from common.data import load
 from common.devices import one_device
@@ -71,7 +71,7 @@ class Drawing(torch.nn.Module):
 
 def load_generator(
     path: Path = HERE / "weights.safetensors", resolution: int | None = None
-) -> tuple[Drawing, dict[str, object]]:
+) -> tuple[Drawing, StoredSettings]:
     """The trained generator at a resolution, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     names = ("latent_dim", "size", "picture_channels", "channels_times_size", "most", "convs", "without")
@@ -207,11 +207,11 @@ def main(config: Config) -> None:
 
     trained_on = config.data or str(settings["data"])
     if config.neighbours:
-        both = beside_nearest(fake[:16], trained_on)
+        both = beside_nearest(fake[:16], trained_on, **settings.reading)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.file("neighbours.png")))
 
     if scoring:
-        text, numbers = judge(fake, trained_on, config.inception)
+        text, numbers = judge(fake, trained_on, config.inception, **settings.reading)
         print(text)
         try:  # of the digits that come with the course none are held out, without a download
             real = images.to_float(held_out(trained_on, size=size, channels=fake.shape[1]).all())

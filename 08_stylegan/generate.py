@@ -204,11 +204,11 @@ def main(config: Config) -> None:
             )
 
     if config.neighbours:
-        both = beside_nearest(fake[:16], trained_on)
+        both = beside_nearest(fake[:16], trained_on, **settings.reading)
         written.append(images.save_picture(images.grid(both, len(fake[:16])), config.file("neighbours.png")))
 
     if scoring:
-        text, numbers = judge(fake, trained_on, config.inception)
+        text, numbers = judge(fake, trained_on, config.inception, **settings.reading)
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from common import require
-from common.checkpoint import load_state, load_weights
+from common.checkpoint import StoredSettings, load_state, load_weights
 from model import Generator, resolutions
 
 CHAPTER = "08_stylegan"
@@ -64,7 +64,7 @@ class Painter:
 
 def load_painter(
     path: Path = HERE / "weights.safetensors", resolution: int | None = None, device: torch.device | None = None
-) -> tuple[Painter, dict[str, object]]:
+) -> tuple[Painter, StoredSettings]:
     """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     generator = Generator(**{name: settings[name] for name in BUILD})

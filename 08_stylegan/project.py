@@ -85,11 +85,12 @@ def project(painter: Painter, targets: Tensor, styles: Tensor, steps: int, lr: f
 def main(config: Config) -> None:
     require(bool(config.pictures), "name a picture of yours: python 08_stylegan/project.py me.png")
     device = one_device(config.accelerator)
-    painter, _ = load_painter(config.weights, None, device)
+    painter, settings = load_painter(config.weights, None, device)
     paths = own_pictures(config.pictures)
     require(len(paths) <= MOST, f"at most {MOST} pictures at a time, not {len(paths)}: name some of them")
     side, channels = painter.resolution, painter.generator.channels
-    targets = images.to_float(torch.stack([read_picture(path, side, channels) for path in paths])).to(device)
+    read = [read_picture(path, side, channels, settings.white(0)) for path in paths]
+    targets = images.to_float(torch.stack(read)).to(device)
 
     nearest = start(painter, targets)  # [N, S]
     one = project(painter, targets, nearest[:, None], config.steps, config.lr)

@@ -112,8 +112,17 @@ class StoredSettings(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         raise UserError(f"{self.path} is of an older version of its chapter (it has no {name!r}): train again")
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the run read pictures of your own, for `load` and its like."""
+        return {"skip_broken": self.get("skip_broken", False), "white": tuple(self.get("white", ()))}
 
-def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    def white(self, side: int) -> int:
+        """The number that is white in a picture of A (0) or B (1); 0: the largest that its format holds."""
+        return (*(white := self.reading["white"]), *white, 0, 0)[side]
+
+
+def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tuple[dict[str, Tensor], StoredSettings]:
     """Read what `save_weights` wrote for `chapter` (None: for any): the tensors and the settings.
 
     A run's folder stands for its weights; those of a run that was stopped are in its `last.ckpt`.

@@ -137,7 +137,7 @@ def look_at_samples(folder: Path) -> list[str]:
     channels = (shape or [settings[key] for key in ("picture_channels", "channels") if key in settings])[0]
     size = shape[-1] if shape else settings["size"]
     try:
-        stick = yardstick(name) if has_classifier(name) else own_yardstick(name, size, channels)
+        stick = yardstick(name) if has_classifier(name) else own_yardstick(name, size, channels, **settings.reading)
     except UserError:
         return []
     seen = stick.network.size

@@ -23,16 +23,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from common import UserError, images, relative, require
-from common.checkpoint import (
-    load_checkpoint,
-    load_networks,
-    load_state,
-    load_weights,
-    save_checkpoint,
-    save_weights,
-    write_atomically,
-)  # fmt: skip
+from common import UserError, checkpoint, images, relative, require
 from common.data import Pictures
 from common.devices import gradient_norm, rank_zero_first
 
@@ -110,7 +101,8 @@ class Run:
                     self.folder = _new_folder(self.folder)
                 for rest in self.folder.glob(".*.part"):  # of a file that a kill cut off
                     rest.unlink()
-                write_atomically(self.folder / "config.json", dumps(dataclasses.asdict(self.config), indent=1).encode())
+                settings = dumps(dataclasses.asdict(self.config), indent=1).encode()
+                checkpoint.write_atomically(self.folder / "config.json", settings)
                 self._writer = SummaryWriter(str(self.folder), purge_step=self.step + 1)
                 print(f"writing to {relative(self.folder)}", flush=True)
         if self.config.compile:
@@ -123,9 +115,9 @@ class Run:
         if self.fabric.is_global_zero and self.config.max_steps > 0:
             from common.notebook import plot_curves  # matplotlib takes a second to load: not before training
 
-            write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
+            checkpoint.write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
             plot_curves(self.history).savefig(self.folder / "curves.png", dpi=80)
-            save_weights(self.folder / "weights.safetensors", *self._weights)
+            checkpoint.save_weights(self.folder / "weights.safetensors", *self._weights)
             minutes = (time.perf_counter() - self._started) / 60
             print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
         return self.folder
@@ -225,7 +217,7 @@ class Run:
         The weights of `network`, and the `settings` that build it again, are what `generate.py` reads: now from here, later from
         `finish`. Every `--keep-every` steps they get a file that stays.
         """
-        settings = {"chapter": self.chapter, "step": self.step, "white": self.config.white, **settings}
+        settings = {"chapter": self.chapter, "step": self.step, **self.config.reading, **settings}
         self._weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, settings
         random = {"cpu": torch.get_rng_state()}
         if self.fabric.device.type != "cpu":
@@ -239,21 +231,21 @@ class Run:
                 content |= {"history": self.history, "random": random, "latents": self.latents.get_state()}
                 content |= {"classes": self._classes, "weights": self._weights[0], "settings": settings}
                 content |= {name: part.state_dict() for name, part in self.state.items()}
-                save_checkpoint(self.folder / "last.ckpt", content)
+                checkpoint.save_checkpoint(self.folder / "last.ckpt", content)
                 if self._keep_now:
-                    save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
+                    checkpoint.save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
 
     def _start_from(self, path: Path) -> None:
         """Fill the networks from a run or from weights, and say which of them were not there."""
-        stored = load_networks(path, self.chapter, list(self.networks))
+        stored = checkpoint.load_networks(path, self.chapter, list(self.networks))
         for name in stored.keys() & self.state.keys():
-            load_state(self.state[name], stored[name], f"--start-from {path}")
+            checkpoint.load_state(self.state[name], stored[name], f"--start-from {path}")
         found, new = ([name for name in self.networks if (name in stored) == there] for there in (True, False))
         if self.fabric.is_global_zero:
             print(f"started    from {relative(path)}: {', '.join(found)}" + (f"; new: {', '.join(new)}" if new else ""))
 
     def _load(self, path: Path) -> None:
-        content = load_checkpoint(path, self.chapter)
+        content = checkpoint.load_checkpoint(path, self.chapter)
         saved, now = content["config"], dataclasses.asdict(self.config)
         fixed = [name for name in saved if name in now and name not in FREE_WHEN_RESUMED]
         changed = ", ".join(f"--{name.replace('_', '-')}" for name in fixed if now[name] != saved[name])
@@ -267,11 +259,11 @@ class Run:
         self._weights = content["weights"], content["settings"]
         done, total = content["step"], self.config.max_steps
         weights = self.folder / "weights.safetensors"  # written last: without them the run was stopped while it ended
-        ended = done > total or (weights.exists() and load_weights(weights, None)[1]["step"] >= done)
+        ended = done > total or (weights.exists() and checkpoint.load_weights(weights, None)[1]["step"] >= done)
         require(done < total or not ended, f"{path} already stands at step {done}: give a --max-steps above that")
         for name, part in self.state.items():
             if isinstance(part, nn.Module):
-                load_state(part, content[name], str(path))
+                checkpoint.load_state(part, content[name], str(path))
             else:
                 part.load_state_dict(content[name])
         self.step, self.history = content["step"], content["history"]

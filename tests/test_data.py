@@ -95,7 +95,7 @@ def test_full_sets_are_read_from_the_authors_files(
 
 @pytest.mark.parametrize("name", ["mnist-10k", "fashion-10k"])
 def test_a_set_without_a_test_split_does_not_pass_the_training_for_it(name: str) -> None:
-    with pytest.raises(UserError, match=f"{name} is the test split of a larger set"):
+    with pytest.raises(UserError, match=f"{name} is a larger set's test split"):
         data.load(name, split="test")
 
 

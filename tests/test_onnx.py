@@ -27,9 +27,9 @@ def files(chapter: Callable[[str, str], ModuleType], tmp_path: Path) -> Callable
     if not new_enough():
         pytest.skip(f"PyTorch {torch.__version__} is too old to export")
 
-    def write(name: str) -> tuple[ModuleType, list[Path]]:
+    def write(name: str, weights: str = "weights") -> tuple[ModuleType, list[Path]]:
         generate = chapter(name, "generate")
-        return generate, generate.write_onnx(tmp_path, ROOT / name / "weights.safetensors")
+        return generate, generate.write_onnx(tmp_path, ROOT / name / f"{weights}.safetensors")
 
     return write
 
@@ -72,22 +72,25 @@ def test_the_class_is_asked_for(files: Callable[[str], tuple[ModuleType, list[Pa
         agree(path, {"z": z, "labels": F.one_hot(labels, generator.classes).float()}, generator(z, labels))
 
 
+@pytest.mark.parametrize(("name", "noise"), [("weights", "maps"), ("satellite-to-map", "numbers")])
 def test_dropout_is_an_input(
-    files: Callable[[str], tuple[ModuleType, list[Path]]], monkeypatch: pytest.MonkeyPatch
+    name: str, noise: str, files: Callable[..., tuple[ModuleType, list[Path]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PyTorch drops what it likes; told which values that were, the file gives the same picture."""
-    generate, paths = files("05_pix2pix")
-    generator, _ = generate.load_generator()
+    """PyTorch drops what it likes; told which numbers or maps those were, the file gives the same picture."""
+    generate, paths = files("05_pix2pix", name)
+    generator, _ = generate.load_generator(generate.HERE / f"{name}.safetensors")
     x = torch.rand(N, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
     kept: list[Tensor] = []
-    real: Callable[..., Tensor] = F.dropout
+    drop = "dropout2d" if noise == "maps" else "dropout"
+    real: Callable[..., Tensor] = getattr(F, drop)
 
     def watched(x: Tensor, *arguments: Any, **options: Any) -> Tensor:
         dropped = real(x, *arguments, **options)
-        kept.append((dropped != 0).float() * 0.999)
+        seen = (dropped != 0).float() * 0.999
+        kept.append(seen.amax((2, 3), keepdim=True) if noise == "maps" else seen)
         return dropped
 
-    monkeypatch.setattr(F, "dropout", watched)
+    monkeypatch.setattr(F, drop, watched)
     wanted = generator(x)
     monkeypatch.undo()
     assert 0.3 < kept[0].mean() < 0.7

@@ -6,6 +6,7 @@ import struct
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -78,6 +79,55 @@ def test_numbers_of_32_bits_are_read_once_somebody_says_their_range(tmp_path: Pa
     with pytest.raises(UserError, match=r"whose range nobody knows.*--white"):
         data.load(str(tmp_path), 8)
     assert mean(data.load(str(tmp_path), 8, white=(1000,))) == [128]
+
+
+def test_what_a_run_was_told_of_its_pictures_holds_when_it_is_scored(
+    tmp_path: Path, script: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Its score, its neighbours and its own reading take the white of the training, and leave out the same broken file."""
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        shades = (4000 * rng.random((8, 8))).astype(np.uint16).repeat(4, 0).repeat(4, 1)
+        Image.fromarray(shades).save(save(tmp_path / f"scans/{number:02d}.png"))
+    (tmp_path / "scans/broken.png").write_text("no picture")
+    told = ("--skip-broken", "--white", 4000, "--size", 28, "--channels", 1)
+    length = ("--max-steps", 24, "--log-every", 1, "--sample-every", 24, "--batch-size", 8)
+    code, printed, errors = script(
+        "01_basic_gan/train.py", "--data", tmp_path / "scans", *told, *length, "--out", tmp_path / "run"
+    )
+    assert code == 0 and "The samples" in printed, errors  # from the reading: it has found the real pictures
+    weights = ("--weights", tmp_path / "run", "--out", tmp_path / "looked")
+    code, printed, errors = script("01_basic_gan/generate.py", *weights, "--score", "--num", 40, "--neighbours")
+    assert code == 0 and "30 pictures of" in printed, errors
+    (sheet,) = (tmp_path / "looked").glob("neighbours*.png")
+    nearest = np.asarray(Image.open(sheet).convert("L"))[32:60]  # the second of two rows of 28 pixels with borders of 2
+    assert 90 < nearest.mean() < 170  # without --white the brightest of them is 16 of 255
+
+
+@pytest.mark.parametrize("chapter", ["05_pix2pix", "06_cyclegan"])
+def test_own_pictures_are_translated_with_the_white_of_their_side(
+    tmp_path: Path, chapter: str, script: Callable[..., tuple[int, str, str]]
+) -> None:
+    """A with numbers up to 4000 of 65535, B as usual; a picture of 8 bits is read as it is."""
+    for side, most, kind in (("A", 4000, np.uint16), ("B", 255, np.uint8)):
+        for number in range(4):
+            shades = np.full((32, 32), most // (1 + number), kind)
+            Image.fromarray(shades).save(save(tmp_path / f"pairs/{side}/{number}.png"))
+    run = ("--size", 32, "--max-steps", 1, "--batch-size", 2, "--white", 4000, 255, "--out", tmp_path / "run")
+    code, _, errors = script(f"{chapter}/train.py", "--data", tmp_path / "pairs", *run)
+    assert code == 0, errors
+    mine = save(tmp_path / "plain.png", (255, 255, 255), (32, 32))
+    beside = ("--strip",) if chapter == "06_cyclegan" else ()
+    for path in (tmp_path / "pairs/A/0.png", mine):
+        looked = tmp_path / f"{path.stem}-looked"
+        code, _, errors = script(
+            f"{chapter}/generate.py", path, "--weights", tmp_path / "run", *beside, "--out", looked
+        )
+        assert code == 0, errors
+        (sheet,) = (*looked.glob("*beside.png"), *looked.glob("*strip.png"))
+        assert (
+            np.asarray(Image.open(sheet).convert("L"))[20:100, 20:100].min() == 255
+        )  # of the input, which stands first
 
 
 # ---------------------------------------------------------------------------------------------------------- files

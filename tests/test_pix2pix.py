@@ -213,10 +213,38 @@ def test_the_noise_stays_on_at_test_time(model: ModuleType) -> None:
     assert not torch.equal(generator(x), generator(x))
     quiet = model.Generator(32, 8, dropout=0.0).eval()
     assert torch.equal(quiet(x), quiet(x))
-    dropped = model.Noise(0.5).eval()(torch.ones(100_000))
-    assert (dropped == 0).float().mean().item() == pytest.approx(
-        0.5, abs=0.01
-    ) and dropped.mean().item() == pytest.approx(1, abs=0.02)
+    for maps, shape in ((False, (1, 1, 200, 500)), (True, (200, 500, 1, 1))):
+        dropped = model.Noise(0.5, maps).eval()(torch.ones(shape))
+        assert (dropped == 0).float().mean().item() == pytest.approx(0.5, abs=0.01)
+        assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_noise_of_maps_is_the_same_in_all_places(model: ModuleType) -> None:
+    """So it can decide on the colour of a whole coat."""
+    torch.manual_seed(0)
+    for noise, alike in (("maps", True), ("numbers", False)):
+        generator = model.Generator(32, 8, norm="batch", noise=noise)
+        layers = [layer for layer in generator.modules() if isinstance(layer, model.Noise)]
+        assert len(layers) == 3
+        for layer in layers:
+            kept = (layer(torch.ones(20, 20, 4, 4)) != 0).flatten(2)
+            assert bool((kept.all(2) | ~kept.any(2)).all()) == alike
+
+
+def test_layers_of_full_size_see_every_pixel(model: ModuleType) -> None:
+    """The first layer's features reach the last one by a skip, at the size of the picture."""
+    torch.manual_seed(0)
+    generator = model.Generator(32, 8, norm="batch", upsampling="resize", full_size=True).eval()
+    assert len(generator.down) == len(generator.up) + 1 == 6 and generator.to_picture[1].in_channels == 8
+    x = torch.randn(2, 3, 64, 96)
+    first = generator.down[0](x)
+    assert first.shape == (2, 4, 64, 96) and generator(x).shape == x.shape
+    for parameter in generator.up[-1][-1].parameters():
+        nn.init.zeros_(parameter)  # all that comes from below
+    alone = torch.cat([torch.zeros_like(first), first], dim=1)
+    assert torch.allclose(generator(x), generator.to_picture(alone), atol=1e-6)
+    plain = model.Generator(32, 1, norm="batch", skips=False, full_size=True).eval()
+    assert plain.to_picture[1].in_channels == 1 and plain(x).shape == x.shape
 
 
 def test_skips_carry_what_the_bottleneck_cannot(model: ModuleType) -> None:
@@ -466,7 +494,7 @@ def test_sample_grids_have_three_rows(script: Script, tmp_path: Path) -> None:
         (["--batch-size", 0], "--batch-size must be above 0"),
         (["--batch-size", 1], "--norm batch needs at least 2 pairs a process"),
         (["--batch-size", 6, "--accumulate", 4], "--batch-size 6 cannot be shared evenly by 1 process(es) and --accumulate 4"),
-        (["--lambda-l1", 0, "--lambda-gan", 0], "there is nothing to learn"),
+        (["--lambda-l1", 0, "--lambda-gan", 0], "nothing to learn"),
         (["--lambda-l1", -1], "--lambda-l1 must be at least 0"),
         (["--dropout", 1], "--dropout must be below 1"),
         (["--decay-from", 1.5], "--decay-from must be at most 1"),
@@ -487,6 +515,7 @@ def test_wrong_settings_get_one_line(script: Script, tmp_path: Path, arguments: 
 def test_the_paper_preset_is_the_papers_setting(script: Script, train: ModuleType, tmp_path: Path) -> None:
     paper = train.PRESETS["paper"]
     assert (paper.size, paper.batch_size, paper.patch, paper.norm, paper.dropout) == (256, 1, "70", "instance", 0.5)
+    assert paper.noise == "numbers" and not paper.full_size
     assert (paper.lr, paper.beta1, paper.beta2, paper.lambda_l1, paper.lambda_gan) == (2e-4, 0.5, 0.999, 100, 1)
     assert paper.jitter and paper.mirror and paper.skips and not paper.blind
     assert {train.rate_at(step, paper.max_steps, paper.decay_from) for step in range(0, paper.max_steps, 100)} == {1.0}

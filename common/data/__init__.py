@@ -18,7 +18,7 @@ from common.data.downloads import CLOTHES, DIGITS, celeba, starter, torchvision_
 from common.data.faces import load_faces
 from common.data.files import open_picture, own_pictures, read_picture
 from common.data.own import load_folder
-from common.data.pairs import NoTestPairs, load_pairs, load_unpaired
+from common.data.pairs import NoTestPictures, load_pairs, load_unpaired
 from common.data.pictures import LazyPictures, Pairs, Pictures, batches, data_root, pair_batches, shuffled_order
 
 FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says otherwise
@@ -53,9 +53,7 @@ def load(
     require(channels in (None, 1, 3), f"--channels must be 1 (grey) or 3 (colour), not {channels}")
     if name not in NAMED:
         return load_folder(name, size or FOLDER_SIZE, channels or 3, NAMED, split, skip_broken, (*white, 0)[0])
-    require(
-        split == "train" or not name.endswith("-10k"), f"{name} is the test split of a larger set, and has no other"
-    )
+    require(split == "train" or name[-4:] != "-10k", f"{name} is a larger set's test split, and has no other")
     pictures = NAMED[name](split, size)
     images = pictures.images
     if not isinstance(images, Tensor):  # decoded or drawn at the wanted size anyway

@@ -78,7 +78,7 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
             ImageOps.exif_transpose(picture, in_place=True)  # cameras store "turn me" beside the pixels
         if kind == "TIFF" and picture.mode == "RGBA" and not {1, 2} & {*tags.get(EXTRA_BANDS, ())}:
             picture = picture.convert("RGB")  # the fourth band may be infrared: nothing says that it is transparency
-        if white or picture.mode.startswith(("I", "F")):
+        if 0 < white < 256 or picture.mode.startswith(("I", "F")):  # 4095 says nothing about a picture of 8 bits
             numbers, top = numbers_in(picture)
             most = white or top
             require(most > 0, "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white")

@@ -33,8 +33,8 @@ UNPAIRED = (
 KEPT = ("test/", "val/", "testA/", "testB/", "valA/", "valB/")  # what is not learned from
 
 
-class NoTestPairs(UserError):
-    """There are pairs, but none that were kept for tests."""
+class NoTestPictures(UserError):
+    """Pictures, of which none were kept for tests."""
 
 
 def load_pairs(
@@ -59,7 +59,7 @@ def load_pairs(
     parts = {"train": ("train/", "train"), "test": ("test/", "val/", "test", "val")}[split]  # train/A/, or trainA/
     inside = next((part for part in parts if _below(every, part if part.endswith("/") else f"{part}A/")), "")
     if split == "test" and not inside:
-        raise NoTestPairs(f"--data: {name} has no pairs to test on: put some into a folder test/")
+        raise NoTestPictures(f"--data: {name} has no pairs to test on: put some into a folder test/")
     learned = sorted({*every} - {*_below(every, *KEPT)})
     names = _below(every, inside) if inside else learned
     chosen: list[tuple[str, ...]] = [(name,) for name in names]
@@ -107,7 +107,9 @@ def load_unpaired(
     for side, bright in zip((f"{split}A/", f"{split}B/"), (*white, *white) or (0, 0)):
         same = (side, f"{split}/{side[-2:]}", *([side[-2:]] if split == "train" else []))  # trainA/, train/A/, A/
         inside = tuple(str(root / name) for name in _below(names, *same))
-        require(bool(inside), f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)")
+        if not inside:
+            missing = f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)"
+            raise NoTestPictures(missing) if split == "test" else UserError(missing)
         lazy = LazyPictures(partial(read_picture, white=bright), inside, size or SIZE, 3)
         images, _, more = read_all(lazy, f"{name} {side}", skip_broken, side[-2])
         piles.append(Pictures(f"{name} {side}", images, note="; ".join(filter(None, [note, more]))))

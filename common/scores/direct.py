@@ -1,5 +1,7 @@
 """Distances that need no network: to the true picture, to the nearest training picture, to the modes of points in the plane."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
@@ -23,9 +25,9 @@ def distances(fake: Tensor, truth: Tensor) -> dict[str, float]:
     }
 
 
-def beside_nearest(samples: Tensor, data_name: str) -> Tensor:
+def beside_nearest(samples: Tensor, data_name: str, **reading: Any) -> Tensor:
     """Float samples [N, C, H, W], and behind them the training picture nearest to each: [2N, C, H, W], two rows of a grid."""
-    real = data.load(data_name, size=samples.shape[-1], channels=samples.shape[1]).all()
+    real = data.load(data_name, size=samples.shape[-1], channels=samples.shape[1], **reading).all()
     return torch.cat([samples.cpu(), images.to_float(real[nearest(images.to_uint8(samples).cpu(), real)])])
 
 

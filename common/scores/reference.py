@@ -80,20 +80,17 @@ def has_classifier(data_name: str) -> bool:
     return f"{FULL.get(data_name, data_name)}-cnn64-v1.safetensors" in PINNED
 
 
-@cache
-def own_yardstick(data_name: str, size: int, channels: int) -> Yardstick:
+def own_yardstick(data_name: str, size: int, channels: int, **reading: Any) -> Yardstick:
     """For pictures that no classifier knows: the network of the drawn faces, whose classes say nothing here.
 
     The pictures have the `size` and `channels` of the run before they get those of the network. Half of them are the reference,
     the others the floor. The run has seen both. Raises `UserError`.
     """
     faces = yardstick("avatars")
-    real, seen = load(data_name, size, channels).all().expand(-1, 3, -1, -1), faces.network.size
+    real, seen = load(data_name, size, channels, **reading).all().expand(-1, 3, -1, -1), faces.network.size
     require(len(real) >= LEAST_OWN, f"a score needs {LEAST_OWN} real pictures, and {data_name} has {len(real)}")
-    mixed = real[
-        torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:10_000]
-    ]  # enough, and soon done
-    mixed = resizing.resize(mixed, [seen, seen], antialias=True)
+    some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:10_000]  # enough, and soon done
+    mixed = resizing.resize(real[some], [seen, seen], antialias=True)
     reference, floor = mixed[: 2 * (len(mixed) // 2)].chunk(2)
     features, _ = embed(faces.network, reference)
     known = f"{len(reference):,} pictures of {data_name}, which the run has seen"

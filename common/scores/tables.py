@@ -38,17 +38,17 @@ class Scores:
     class_shares: tuple[float, ...]  # share of the pictures in each class; for faces, with each attribute
 
 
-def judge(pictures: Tensor, data_name: str, inception: bool = False) -> tuple[str, dict[str, Any]]:
+def judge(pictures: Tensor, data_name: str, inception: bool = False, **reading: Any) -> tuple[str, dict[str, Any]]:
     """What `generate.py --score` says of float pictures [N, C, H, W] from a run on `data_name`: a table, and the same as numbers.
 
     With the frozen classifier (`report`), with that of other pictures where there is none (`own_report`), or with the
     published Inception scores (`inception_report`).
     """
-    rounded = images.to_uint8(pictures).cpu()
+    rounded, (channels, size) = images.to_uint8(pictures).cpu(), pictures.shape[1:3]
     if inception:
-        return inception_report(rounded, held_out(data_name, size=pictures.shape[-1], channels=pictures.shape[1]))
+        return inception_report(rounded, held_out(data_name, size=size, channels=channels, **reading))
     if not has_classifier(data_name):
-        return own_report(rounded, own_yardstick(data_name, pictures.shape[-1], pictures.shape[1]))
+        return own_report(rounded, own_yardstick(data_name, size, channels, **reading))
     return report(rounded, yardstick(data_name))
 
 
