@@ -58,10 +58,12 @@ export async function picture(address) {
   return image;
 }
 
-/** The middle square of an image on a canvas. @param {HTMLCanvasElement} canvas @param {HTMLImageElement | ImageBitmap} image */
+/** The middle square of an image on a canvas; enlarged without blur, so that `read` finds its pixels again. @param {HTMLCanvasElement} canvas @param {HTMLImageElement | ImageBitmap} image */
 export function fit(canvas, image) {
   const side = Math.min(image.width, image.height);
-  context(canvas).drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, canvas.width, canvas.height);
+  const pen = context(canvas);
+  pen.imageSmoothingEnabled = side > canvas.width;
+  pen.drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, canvas.width, canvas.height);
 }
 
 /** Offers a canvas as a file, enlarged without blur. @param {HTMLCanvasElement} canvas @param {string} name */

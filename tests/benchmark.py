@@ -275,7 +275,8 @@ def plain_pix2pix(steps: int) -> Iterator[int]:
             return transform(data.images[index, :3]), transform(data.images[index, 3:])  # type: ignore[call-overload]
 
     loader = DataLoader(PerPair(), batch_size=size, shuffle=True, drop_last=True)
-    generator = Generator(settings.size, settings.width_g, norm=settings.norm)
+    build = {name: getattr(settings, name) for name in ("norm", "noise", "upsampling", "full_size")}
+    generator = Generator(settings.size, settings.width_g, **build)
     discriminator = Discriminator(settings.size, settings.width_d, norm=settings.norm, patch=settings.patch)
     opt_g = torch.optim.Adam(generator.parameters(), lr=settings.lr, betas=betas)
     opt_d = torch.optim.Adam(discriminator.parameters(), lr=settings.lr, betas=betas)

@@ -135,6 +135,26 @@ if ((await look(play, 0)) !== drawn[0]) found.errors.push("undo does not take th
 await play.waitForFunction(() => location.hash.match(/w\d+-/g)?.length === 1); // the address has the one stroke that is left
 const drawing = play.url();
 
+// Chapter 06: a stroke on an empty sheet; the translation follows.
+await play.goto("about:blank");
+await play.goto(`${address}/playground/index.html#room=06&direction=AtoB&sheet=c`);
+await settled(play);
+const empty = [await look(play, 0), await look(play, 1)];
+const place = await play.locator("canvas.paper").boundingBox();
+await play.mouse.move(place.x + place.width * 0.3, place.y + place.height * 0.3);
+await play.mouse.down();
+await play.mouse.move(place.x + place.width * 0.7, place.y + place.height * 0.6, { steps: 12 });
+await play.mouse.up();
+await play.waitForTimeout(300);
+[found.changed["06 paper"], found.changed["06 translation"]] = [[empty[0], await look(play, 0)], [empty[1], await look(play, 1)]];
+const faces = await look(play, 0);
+await play.getByRole("button", { name: "Example 2" }).click();
+await play.waitForFunction((old) => document.querySelector("main canvas").toDataURL() !== old, faces);
+const given = await look(play, 0);
+await play.getByLabel("Direction", { exact: true }).selectOption("BtoA"); // the same example, from the other side
+await play.waitForFunction((old) => document.querySelector("main canvas").toDataURL() !== old, given);
+await play.screenshot({ path: join(folder, "room_06_drawn.png"), fullPage: true });
+
 // The picture of the root README: docs/pictures/playground.png.
 const shown = await watched({ viewport: { width: 1100, height: 900 } });
 await shown.goto(`${address}/playground/index.html#room=05&sheet=e7`);

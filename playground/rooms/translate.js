@@ -1,7 +1,8 @@
-/** Chapter 06: both ways, and the marks that a translator hides for the way back. */
-import { button, canvas, choice, element, slider, upload } from "../controls.js";
+/** Chapter 06: both ways, on a sheet to draw on, and the marks that a translator hides for the way back. */
+import { button, canvas, choice, element, slider } from "../controls.js";
+import { drawing } from "../drawing.js";
 import { load } from "../network.js";
-import { context, download, fit, picture, read, show } from "../pictures.js";
+import { download, read, show } from "../pictures.js";
 import { normal, uniform } from "../random.js";
 import { following } from "./room.js";
 
@@ -11,9 +12,9 @@ export function open(place, chapter, about) {
   const examples = about.examples ?? [];
   const [a, b] = about.kinds ?? ["A", "B"];
   const row = element("div", { class: "row two" });
-  place.append(row);
-  const given = canvas(row, "The picture");
-  [given.width, given.height] = [size, size];
+  const bar = element("div", { class: "buttons" });
+  place.append(row, bar);
+  const given = canvas(row, "The picture: draw on it", "paper");
   const there = canvas(row, "Its translation");
   const back = canvas(row, "The way back");
   const marks = canvas(row, "The hidden marks, with stretched contrast");
@@ -23,30 +24,18 @@ export function open(place, chapter, about) {
 
   const direction = choice(panel, "direction", { label: "Direction", options: ["AtoB", "BtoA"], value: "BtoA",
     shown: [`${a} → ${b} → ${a}`, `${b} → ${a} → ${b}`], link: `${chapter}/README.html#the-idea`,
-    hint: "Which of the two translators goes first. The other one leads back." }, () => start());
-  const which = choice(panel, "example", { label: "Test picture", options: examples.map((_, i) => `${i + 1}`), value: "1",
-    link: `${chapter}/README.html#results`, hint: "Pictures that neither translator has seen." }, () => start());
+    hint: "Which of the two translators goes first. The other one leads back." }, () => sheet.again());
   const stretch = slider(panel, "contrast", { label: "Contrast of the marks", from: 1, to: 40, step: 1, value: 12,
     link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger: edges, and the faint marks between them." }, stretched);
   const noise = slider(panel, "noise", { label: "Noise on the translation", from: 0, to: 0.3, step: 0.01, value: 0,
     link: `${chapter}/README.html#what-goes-wrong`, hint: "How much noise does the way back bear? What it loses stood in the faint marks." }, follow);
-  const bar = element("div", { class: "buttons" });
-  panel.append(bar);
+  const tools = { bar, panel, chapter, size, palette: about.palette ?? ["#ffffff", "#000000"], yours: "Its middle square is translated.",
+    examples: () => examples.map((pair) => pair[direction.value === "AtoB" ? "a" : "b"]) };
+  const sheet = drawing(given, tools, follow);
   button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
-  upload(panel, { label: "A picture of yours", hint: "Its middle square is translated. It stays on this device, and no link can show it.",
-    link: `${chapter}/README.html#run-it` }, (image) => {
-    fit(given, image);
-    follow();
-  });
 
   /** @type {import("../network.js").Result | null} */
   let grained = null;
-
-  async function start() {
-    const side = direction.value === "AtoB" ? "a" : "b";
-    if (examples.length) fit(given, await picture(`models/${examples[Number(which.value) - 1][side]}`));
-    await follow();
-  }
 
   async function draw() {
     const names = direction.value === "AtoB" ? ["to_b", "to_a"] : ["to_a", "to_b"];
@@ -65,8 +54,7 @@ export function open(place, chapter, about) {
   function stretched() {
     if (grained) show(marks, { ...grained, data: grained.data.map((value) => value * stretch.value) });
   }
-  context(given);
-  return start();
+  return sheet.open();
 }
 
 /** What a mean over 3×3 pixels takes away from each map of a picture. @param {Float32Array} data @param {number} size */
