@@ -3,7 +3,7 @@
 python 05_pix2pix/generate.py                             # test drawings: drawing, answer and truth in three rows
 python 05_pix2pix/generate.py my_drawing.png              # colour a drawing of yours, of any size and format, or a folder of them
 python 05_pix2pix/generate.py my_photo.jpg --clean        # a photograph of a pencil drawing
-python 05_pix2pix/generate.py my_drawing.png --num 6      # six answers: how little the noise changes
+python 05_pix2pix/generate.py my_drawing.png --num 6      # six answers to one drawing
 python 05_pix2pix/generate.py --interpolate               # drawings that appear line by line, and their colours, as a GIF
 python 05_pix2pix/generate.py --score                     # distances to the truth, detail, lattice and FCD on test pairs
 python 05_pix2pix/generate.py --onnx                      # and the generator as ONNX, for programs without PyTorch
@@ -95,6 +95,7 @@ def read_own(path: Path, size: int, whole: bool, drawn: bool, clean: bool, white
     else:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
         done = f"its middle {min(width, height)}×{min(width, height)} resized to {size}×{size}"
+    done += f", {white} is white" if white else ""
     return pil_to_tensor(picture), f"{path}: {width}×{height}, {done}"
 
 
@@ -162,16 +163,15 @@ def main(config: Config) -> None:
     generator, settings = load_generator(config.weights)
     generator.to(device)
     size, sides = int(settings["size"]), (0, 1) if settings["direction"] == "AtoB" else (1, 0)
-    data = config.data or str(settings["data"])
-    colours = data == "sketches" and sides == (0, 1)  # from drawings to faces
+    colours = settings["data"] == "sketches" and sides == (0, 1)  # from drawings to faces
     require(not config.clean or colours, "--clean is for drawings, and these weights translate other pictures")
     require(not config.whole or not colours, "--whole is not for drawings: faces fill the pictures that this learned")
     torch.manual_seed(config.seed)
     written = []
 
-    given = own_pictures(config.pictures)
-    taken = {path.resolve() for path in given}  # what is read is not written over
     white = settings.white(sides[0])
+    given = own_pictures(config.pictures, white)
+    taken = {path.resolve() for path in given}  # what is read is not written over
     for path in given:
         picture, done = read_own(path, size, config.whole, colours, config.clean, white)
         print(done)
@@ -179,13 +179,15 @@ def main(config: Config) -> None:
         answers = translate(generator, x.expand(config.num or 1, -1, -1, -1).to(device)).cpu()
         pairs = images.grid(torch.cat([x, answers]), len(answers) + 1, scale=max(1, 256 // size))
         alone = Image.fromarray(images.to_uint8(answers)[0].permute(1, 2, 0).numpy())
-        alone = alone.resize(open_picture(path).size, Image.Resampling.LANCZOS) if config.whole else alone
+        alone = alone.resize(open_picture(path, white=white).size, Image.Resampling.LANCZOS) if config.whole else alone
         for sheet, kind in ((alone, "translated"), (pairs, "beside")):
             name, again = f"{path.stem}_{kind}.png", 2
             while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere
                 name, again = f"{path.stem}_{kind}_{again}.png", again + 1
             taken.add((config.out / name).resolve())
             written.append(images.save_picture(sheet, config.out / name))
+
+    data = config.data or str(settings["data"])
 
     def test_pairs(most: int | None) -> tuple[Tensor, Tensor]:
         """Inputs and answers from all over the test pairs, at most 5,000."""
@@ -213,7 +215,7 @@ def main(config: Config) -> None:
 
     if config.score:
         x, y = test_pairs(config.num)
-        faces = colours and size == 64 and len(x) >= MIN_PICTURES
+        faces = data == "sketches" and sides == (0, 1) and size == 64 and len(x) >= MIN_PICTURES
         fake = translate(generator.to(device), x.to(device)).cpu()
         some = load_pairs(data, size, most=1000, **settings.reading)  # enough for the mean training picture
         learned = to_float(some[list(range(len(some)))][sides[1]])

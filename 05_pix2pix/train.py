@@ -10,7 +10,6 @@ python 05_pix2pix/train.py --preset paper               # the paper's networks a
 python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
 """
 
-import copy
 import sys
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from common.data import NoTestPictures, load_pairs, pair_batches
 from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
-from model import Discriminator, Generator, Upsampling, check_patch, depth
+from model import Discriminator, Generator, Upsampling, check_patch, depth, halved
 
 CHAPTER = "05_pix2pix"
 
@@ -72,7 +71,7 @@ class Config(Settings):
     mirror: bool = True  # mirror half of the pairs, section 6.2; not for satellite-map: mountains are lit from one side
 
     # The networks
-    width_g: PositiveInt = 24  # features next to the picture; ours: the paper's 64 is for a GPU
+    width_g: PositiveInt = 24  # features of the first layer that halves; ours: the paper's 64 is for a GPU
     width_d: PositiveInt = 16  # the same, of the discriminator; ours: narrower than the paper's 64, so that L1 is heard
     norm: Literal["batch", "instance"] = "batch"  # ours: running averages at test time keep a tile's colour
     dropout: Share = 0.5  # the noise; section 6.1.1
@@ -230,8 +229,7 @@ def train(config: Config) -> Path:
                 answers = ema.module.eval()(fixed_x)  # the noise stays on; BatchNorm uses its averages, as at test time
                 run.sample("input_output_truth", torch.cat([fixed_x, answers, fixed_y]), len(fixed_x))
         if run.save_now:
-            half = copy.deepcopy(ema.module).half()  # a smaller file; scores are made from what is stored
-            run.save(half, build | {"data": config.data, "direction": config.direction})
+            run.save(halved(ema.module), build | {"data": config.data, "direction": config.direction})
 
     return run.finish()
 

@@ -101,6 +101,7 @@ def read_own(path: Path, side: int | None, white: int = 0) -> tuple[Image.Image,
     seen = picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.LANCZOS)
     done = f"{path.name}: {picture.width}×{picture.height} pixels"
     done += "" if seen is picture else f", translated at {width}×{height}"
+    done += f", {white} is white" if white else ""
     return picture, images.to_float(pil_to_tensor(seen)[None]), done
 
 
@@ -132,11 +133,12 @@ def main(config: Config) -> None:
 
     if config.pictures:
         ways = {"AtoB": (to_b, to_a), "BtoA": (to_a, to_b)}[config.direction]
-        given = own_pictures(config.pictures)
+        white = settings.white("AB".index(config.direction[0]))
+        given = own_pictures(config.pictures, white)
         taken = {path.resolve() for path in given}  # what is read is not written over
         side = config.size or (size if settings["data"] == "sketches" else None)  # a face fills its picture
         for path in given:
-            picture, seen, done = read_own(path, side, settings.white("AB".index(config.direction[0])))
+            picture, seen, done = read_own(path, side, white)
             print(done)
             there, back = (partial(whole, way) for way in ways)
             rows = strip((there, back), seen.to(device)).cpu()

@@ -214,7 +214,7 @@ def main(config: Config) -> None:
         text, numbers = judge(fake, trained_on, config.inception, **settings.reading)
         print(text)
         try:  # of the digits that come with the course none are held out, without a download
-            real = images.to_float(held_out(trained_on, size=size, channels=fake.shape[1]).all())
+            real = images.to_float(held_out(trained_on, size=size, channels=fake.shape[1], **settings.reading).all())
             text, numbers["swd"] = swd.report(images.to_float(images.to_uint8(fake[: len(real) // 2])).cpu(), real)
         except UserError as error:
             text = f"no sliced Wasserstein distance: {error}"

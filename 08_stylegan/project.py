@@ -86,7 +86,7 @@ def main(config: Config) -> None:
     require(bool(config.pictures), "name a picture of yours: python 08_stylegan/project.py me.png")
     device = one_device(config.accelerator)
     painter, settings = load_painter(config.weights, None, device)
-    paths = own_pictures(config.pictures)
+    paths = own_pictures(config.pictures, settings.white(0))
     require(len(paths) <= MOST, f"at most {MOST} pictures at a time, not {len(paths)}: name some of them")
     side, channels = painter.resolution, painter.generator.channels
     read = [read_picture(path, side, channels, settings.white(0)) for path in paths]

@@ -7,8 +7,9 @@ import * as state from "./state.js";
 const KEYS = "With a keyboard: while the sheet has the focus, arrows move the pen, and draw while the space bar is down. Ctrl Z takes a stroke back.";
 
 /**
- * Makes a canvas a sheet to draw on. `examples` gives the addresses of the test pictures to start from, as they are now.
- * @param {HTMLCanvasElement} paper @param {{bar: Element, panel: Element, chapter: string, size: number, palette: string[],
+ * Makes a canvas a sheet to draw on. `examples` gives the addresses of the test pictures to start from and `palette` the colours,
+ * that of the paper first, as they are now.
+ * @param {HTMLCanvasElement} paper @param {{bar: Element, panel: Element, chapter: string, size: number, palette: () => string[],
  *   yours: string, examples: () => string[]}} about @param {() => Promise<void>} follow
  */
 export function drawing(paper, { bar, panel, chapter, size, palette, yours, examples }, follow) {
@@ -18,7 +19,7 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
   const hand = element("span", { class: "hand", hidden: "" });
   paper.parentElement?.append(hand);
 
-  const sheet = new Sheet(paper, palette[0], (number) => picture(`models/${examples()[number] ?? examples()[0]}`));
+  const sheet = new Sheet(paper, palette()[0], (number) => picture(`models/${examples()[number] ?? examples()[0]}`));
   /** The sheet has changed: the address and the answer follow. */
   const done = () => {
     state.set("sheet", sheet.word);
@@ -26,7 +27,15 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
   };
   const shelf = element("div", { class: "buttons", role: "group", "aria-label": "Examples to start from" });
   panel.append(shelf);
+  const inks = element("div");
+  /** @type {{value: string}} */
+  let ink = { value: "" };
   const fill = () => {
+    const [ground, ...colours] = palette();
+    sheet.paper = ground;
+    inks.replaceChildren();
+    ink = colours.length === 1 ? { value: colours[0] } : colour(inks, "ink", { label: "Ink", palette: colours, link: `${chapter}/README.html#results`,
+      hint: "The colours that are offered are the commonest of the test pictures. Another one is news to the network." }, () => take("Pen"));
     shelf.replaceChildren();
     examples().forEach((address, i) => {
       const start = button(shelf, { label: "", hint: "Start from a test picture" }, () => sheet.start(i).then(done));
@@ -44,15 +53,14 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
   take(tool);
   button(bar, { label: "Undo", hint: "Take the last stroke back (Ctrl Z)" }, () => sheet.undo().then(done));
   button(bar, { label: "New sheet", hint: "An empty one" }, () => sheet.start(null).then(done));
-  const ink = palette.length > 2 ? colour(panel, "ink", { label: "Ink", palette: palette.slice(1), link: `${chapter}/README.html#results`,
-    hint: "The colours that are offered are the commonest of the test pictures. Another one is news to the network." }, () => take("Pen")) : { value: palette[1] };
-  const width = slider(panel, "width", { label: "Pen width", from: 0.5, to: 12, step: 0.5, value: palette.length > 2 ? 8 : 1.5,
+  panel.append(inks);
+  const width = slider(panel, "width", { label: "Pen width", from: 0.5, to: 12, step: 0.5, value: palette().length > 2 ? 4 : 1.5,
     hint: `In pixels of the picture, which is ${size} pixels wide. The eraser is four times as wide.`, link: `${chapter}/README.html#the-idea` }, () => {});
   upload(panel, { label: "A picture of yours", hint: `${yours} It stays on this device, and no link can show it.`,
     link: `${chapter}/README.html#run-it` }, (image) => sheet.start(image).then(done));
   panel.append(element("p", { class: "hint", id: "keys" }, KEYS));
 
-  const begin = () => sheet.begin(tool === "Pen" ? ink.value : palette[0], (width.value / size) * (tool === "Pen" ? 1 : 4));
+  const begin = () => sheet.begin(tool === "Pen" ? ink.value : palette()[0], (width.value / size) * (tool === "Pen" ? 1 : 4));
   /** @param {number} x @param {number} y */
   const stroke = (x, y) => {
     sheet.to(x, y);

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from pydantic.dataclasses import dataclass
 from scipy.cluster.vq import kmeans2
+from torch import Tensor
 
 from common import load_chapter, relative
 from common.command_line import Flags, command_line
@@ -68,8 +69,19 @@ def directions(path: Path, inputs: dict[str, list[int | None]], seed: int) -> li
     return [[round(float(value), 4) for value in vector] for vector in vectors]
 
 
+def palette(pictures: Tensor) -> list[str]:
+    """The colours to draw with: the commonest of pictures [N, 3, H, W], that of the paper first; or paper and ink."""
+    pixels = pictures.permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
+    if np.ptp(pixels, axis=1).max() < 8:  # ink on paper
+        colours = np.stack([pixels.max(0), pixels.min(0)])
+    else:
+        centres, members = kmeans2(pixels, 6, minit="++", rng=0)
+        colours = centres[np.argsort(-np.bincount(members, minlength=len(centres)))]
+    return ["#" + "".join(f"{round(value):02x}" for value in colour) for colour in colours]
+
+
 def examples(settings: dict[str, Any], folder: Path, root: Path) -> dict[str, Any]:
-    """Some test pairs as files, and the colours to draw with: the commonest of the pictures that go in, or paper and ink."""
+    """Some test pairs as files, and the colours to draw with on each side."""
     pairs = load_pairs(settings["data"], int(settings["size"]), "test", EXAMPLES)
     both, files = {"a": pairs.a, "b": pairs.b}, []
     for i in range(len(pairs)):
@@ -79,15 +91,8 @@ def examples(settings: dict[str, Any], folder: Path, root: Path) -> dict[str, An
             Image.fromarray(pictures[i].permute(1, 2, 0).numpy()).save(path)
             pair[name] = path.relative_to(root).as_posix()
         files.append(pair)
-    given = both["a" if settings.get("direction", "AtoB") == "AtoB" else "b"]
-    pixels = given.permute(0, 2, 3, 1).reshape(-1, 3).double().numpy()
-    if np.ptp(pixels, axis=1).max() < 8:  # ink on paper
-        colours = np.stack([pixels.max(0), pixels.min(0)])
-    else:
-        centres, members = kmeans2(pixels, 6, minit="++", rng=0)
-        colours = centres[np.argsort(-np.bincount(members, minlength=len(centres)))]
-    palette = ["#" + "".join(f"{round(value):02x}" for value in colour) for colour in colours]
-    return {"examples": files, "palette": palette, "kinds": KINDS.get(settings["data"], ("A", "B"))}
+    palettes = {name: palette(pictures) for name, pictures in both.items()}
+    return {"examples": files, "palettes": palettes, "kinds": KINDS.get(settings["data"], ("A", "B"))}
 
 
 def main(config: Config) -> None:

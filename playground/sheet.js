@@ -20,6 +20,7 @@ export class Sheet {
     this.example = example;
     /** @type {(Base | Stroke)[]} */
     this.deeds = [];
+    this.turn = 0;
     this.blank();
   }
 
@@ -69,9 +70,11 @@ export class Sheet {
   /** All that was done since the last new sheet. */
   async draw() {
     const { deeds } = this;
+    const turn = ++this.turn;
     const first = deeds.findLastIndex((deed) => "base" in deed);
     const base = first < 0 ? null : /** @type {Base} */ (deeds[first]).base;
     const image = typeof base === "number" ? await this.example(base) : base;
+    if (turn !== this.turn) return; // another one was asked for while it came
     this.blank();
     if (image) fit(this.canvas, image);
     for (const deed of deeds.slice(first + 1)) {

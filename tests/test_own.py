@@ -81,6 +81,13 @@ def test_numbers_of_32_bits_are_read_once_somebody_says_their_range(tmp_path: Pa
     assert mean(data.load(str(tmp_path), 8, white=(1000,))) == [128]
 
 
+def test_what_is_transparent_stays_white_whatever_white_is(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (8, 8), (200, 0, 0, 0))
+    picture.save(tmp_path / "clear.png")
+    for white in (0, 100, 255, 4095):
+        assert np.asarray(open_picture(tmp_path / "clear.png", white=white)).min() == 255
+
+
 def test_what_a_run_was_told_of_its_pictures_holds_when_it_is_scored(
     tmp_path: Path, script: Callable[..., tuple[int, str, str]]
 ) -> None:
@@ -100,34 +107,41 @@ def test_what_a_run_was_told_of_its_pictures_holds_when_it_is_scored(
     code, printed, errors = script("01_basic_gan/generate.py", *weights, "--score", "--num", 40, "--neighbours")
     assert code == 0 and "30 pictures of" in printed, errors
     (sheet,) = (tmp_path / "looked").glob("neighbours*.png")
-    nearest = np.asarray(Image.open(sheet).convert("L"))[32:60]  # the second of two rows of 28 pixels with borders of 2
+    nearest = np.asarray(Image.open(sheet).convert("L"))[
+        64:120
+    ]  # the second of two rows of 56 pixels with borders of 4
     assert 90 < nearest.mean() < 170  # without --white the brightest of them is 16 of 255
 
 
 @pytest.mark.parametrize("chapter", ["05_pix2pix", "06_cyclegan"])
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_own_pictures_are_translated_with_the_white_of_their_side(
-    tmp_path: Path, chapter: str, script: Callable[..., tuple[int, str, str]]
+    tmp_path: Path, chapter: str, direction: str, script: Callable[..., tuple[int, str, str]]
 ) -> None:
-    """A with numbers up to 4000 of 65535, B as usual; a picture of 8 bits is read as it is."""
-    for side, most, kind in (("A", 4000, np.uint16), ("B", 255, np.uint8)):
+    """A with floats up to 1000, B with numbers up to 4000 of 65535; a picture of 8 bits is read as it is."""
+    for side, most, kind in (("A", 1000, np.float32), ("B", 4000, np.uint16)):
         for number in range(4):
             shades = np.full((32, 32), most // (1 + number), kind)
-            Image.fromarray(shades).save(save(tmp_path / f"pairs/{side}/{number}.png"))
-    run = ("--size", 32, "--max-steps", 1, "--batch-size", 2, "--white", 4000, 255, "--out", tmp_path / "run")
-    code, _, errors = script(f"{chapter}/train.py", "--data", tmp_path / "pairs", *run)
+            Image.fromarray(shades).save(save(tmp_path / f"pairs/{side}/{number}.tiff"))
+    which = ("--direction", direction)
+    run = ("--size", 32, "--max-steps", 1, "--batch-size", 2, "--white", 1000, 4000, "--out", tmp_path / "run")
+    there = which if chapter == "05_pix2pix" else ()  # chapter 06 learns both
+    code, _, errors = script(f"{chapter}/train.py", "--data", tmp_path / "pairs", *run, *there)
     assert code == 0, errors
     mine = save(tmp_path / "plain.png", (255, 255, 255), (32, 32))
-    beside = ("--strip",) if chapter == "06_cyclegan" else ()
-    for path in (tmp_path / "pairs/A/0.png", mine):
+    beside = ("--strip", *which) if chapter == "06_cyclegan" else ()
+    for path, shade in (
+        (tmp_path / f"pairs/{direction[0]}/0.tiff", 255),
+        (tmp_path / f"pairs/{direction[0]}/1.tiff", 128),
+        (mine, 255),
+    ):
         looked = tmp_path / f"{path.stem}-looked"
-        code, _, errors = script(
-            f"{chapter}/generate.py", path, "--weights", tmp_path / "run", *beside, "--out", looked
-        )
-        assert code == 0, errors
+        given = (path, "--weights", tmp_path / "run", *beside, "--out", looked)
+        code, printed, errors = script(f"{chapter}/generate.py", *given)
+        assert code == 0 and f"{1000 if direction == 'AtoB' else 4000} is white" in printed, errors
         (sheet,) = (*looked.glob("*beside.png"), *looked.glob("*strip.png"))
-        assert (
-            np.asarray(Image.open(sheet).convert("L"))[20:100, 20:100].min() == 255
-        )  # of the input, which stands first
+        first = np.asarray(Image.open(sheet).convert("L"))[20:100, 20:100]  # of the input
+        assert first.min() == first.max() == shade
 
 
 # ---------------------------------------------------------------------------------------------------------- files

@@ -247,6 +247,14 @@ def test_layers_of_full_size_see_every_pixel(model: ModuleType) -> None:
     assert plain.to_picture[1].in_channels == 1 and plain(x).shape == x.shape
 
 
+def test_a_file_of_half_the_size_keeps_variances_that_16_bits_cannot_hold(model: ModuleType) -> None:
+    generator = model.Generator(32, 4, norm="batch")
+    generator.up[0][2].running_var.fill_(1e6)
+    half = model.halved(generator)
+    assert half.up[0][2].running_var.max() == 1e6 and half.up[0][1].weight.dtype == torch.float16
+    assert generator.up[0][1].weight.dtype == torch.float32  # the training goes on with its own
+
+
 def test_skips_carry_what_the_bottleneck_cannot(model: ModuleType) -> None:
     """With skips the picture's details reach the output past the bottleneck; without them only through one pixel."""
     torch.manual_seed(0)

@@ -60,7 +60,7 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
     """Decode one picture of any common format: upright, in RGB, at its own size; raises `UserError` that names it.
 
     `small` pixels per side are needed: a large JPEG may be decoded at a fraction of its size, which is faster. `white` is the
-    number in the file that becomes 255; by default the largest that its format holds.
+    number in the file that becomes 255, by default the largest that its format holds; one that it cannot hold says nothing.
     """
     # Pillow raises a dozen kinds of error for broken files.
     with explained(f"cannot read the picture {path}", "mend it or take it out of the folder", Exception):
@@ -78,14 +78,14 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
             ImageOps.exif_transpose(picture, in_place=True)  # cameras store "turn me" beside the pixels
         if kind == "TIFF" and picture.mode == "RGBA" and not {1, 2} & {*tags.get(EXTRA_BANDS, ())}:
             picture = picture.convert("RGB")  # the fourth band may be infrared: nothing says that it is transparency
+        if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         if 0 < white < 256 or picture.mode.startswith(("I", "F")):  # 4095 says nothing about a picture of 8 bits
             numbers, top = numbers_in(picture)
             most = white or top
             require(most > 0, "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white")
             picture = Image.fromarray((numbers / most * 255).clip(0, 255).round().astype(np.uint8))
-        if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
-            picture = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return picture.convert("RGB")
 
 
@@ -95,7 +95,7 @@ def read_picture(path: str | Path, size: int, channels: int, white: int = 0) -> 
     return pil_to_tensor(picture.convert("L") if channels == 1 else picture)
 
 
-def own_pictures(paths: Iterable[Path]) -> list[Path]:
+def own_pictures(paths: Iterable[Path], white: int = 0) -> list[Path]:
     """The files that the paths name; a folder stands for all pictures below it. Those that are broken are named and left out.
 
     Raises `UserError` if nothing is left.
@@ -110,7 +110,7 @@ def own_pictures(paths: Iterable[Path]) -> list[Path]:
     whole = []
     for path in found:
         try:
-            open_picture(path, small=1)
+            open_picture(path, small=1, white=white)
             whole.append(path)
         except UserError as error:
             require(bool(whole) or path != found[-1], str(error))

@@ -114,11 +114,11 @@ def _look_at(lazy: LazyPictures, source: Any) -> str | tuple[Tensor | None, list
 
 def _told(broken: list[str], number: int, skip_broken: bool) -> str:
     """What is said of broken files; raises `UserError` unless they are to be left out."""
-    more = f"; and {len(broken) - NAMED_AT_MOST} more" if len(broken) > NAMED_AT_MOST else ""
-    some = "; ".join(broken[:NAMED_AT_MOST]) + more
-    require(len(broken) < number, some)
-    require(skip_broken, f"{some}; --skip-broken leaves {'it' if len(broken) == 1 else f'these {len(broken)}'} out")
-    return f"left out {len(broken)} of {number}: {some}"
+    n = len(broken)
+    some = "; ".join([*broken[:NAMED_AT_MOST], *([f"and {n - NAMED_AT_MOST} more"] if n > NAMED_AT_MOST else [])])
+    require(n < number, some)
+    require(skip_broken, f"{some}; train.py --skip-broken leaves {'it' if n == 1 else f'these {n}'} out")
+    return f"left out {n} of {number}: {some}"
 
 
 def _not_read(path: str) -> str:

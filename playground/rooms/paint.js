@@ -28,7 +28,8 @@ export function open(place, chapter, about) {
   const panel = element("div", { class: "panel" });
   place.append(panel);
 
-  const tools = { bar, panel, chapter, size, palette: about.palette ?? ["#ffffff", "#000000"],
+  const palette = about.palettes?.[forwards ? "a" : "b"] ?? ["#ffffff", "#000000"];
+  const tools = { bar, panel, chapter, size, palette: () => palette,
     yours: `A ${from}, whose middle square is taken.`, examples: () => examples };
   const sheet = drawing(paper, tools, follow);
   button(bar, { label: "Download", hint: "Save the answer" }, () => download(answer, chapter));

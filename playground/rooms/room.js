@@ -5,7 +5,7 @@ import { download } from "../pictures.js";
 /**
  * What export.py wrote about a chapter.
  * @typedef {{title: string, settings: Record<string, any>, networks: Record<string, import("../network.js").Stored>,
- *   directions?: number[][], examples?: {a: string, b: string}[], palette?: string[], kinds?: [string, string]}} Chapter
+ *   directions?: number[][], examples?: {a: string, b: string}[], palettes?: {a: string[], b: string[]}, kinds?: [string, string]}} Chapter
  */
 
 /**

@@ -29,8 +29,10 @@ export function open(place, chapter, about) {
     link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger: edges, and the faint marks between them." }, stretched);
   const noise = slider(panel, "noise", { label: "Noise on the translation", from: 0, to: 0.3, step: 0.01, value: 0,
     link: `${chapter}/README.html#what-goes-wrong`, hint: "How much noise does the way back bear? What it loses stood in the faint marks." }, follow);
-  const tools = { bar, panel, chapter, size, palette: about.palette ?? ["#ffffff", "#000000"], yours: "Its middle square is translated.",
-    examples: () => examples.map((pair) => pair[direction.value === "AtoB" ? "a" : "b"]) };
+  /** The side of what is on the sheet. @returns {"a" | "b"} */
+  const side = () => (direction.value === "AtoB" ? "a" : "b");
+  const tools = { bar, panel, chapter, size, palette: () => about.palettes?.[side()] ?? ["#ffffff", "#000000"],
+    yours: "Its middle square is translated.", examples: () => examples.map((pair) => pair[side()]) };
   const sheet = drawing(given, tools, follow);
   button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
 
