@@ -100,10 +100,13 @@ def read_own(path: Path, size: int, whole: bool, drawn: bool, clean: bool, white
 
 
 def appearing(generator: Generator, drawings: Tensor, frames: int) -> list[Tensor]:
-    """Drawings [N, C, S, S] that appear from above on white paper, and their answers at each moment: [2 N, C, S, S] each."""
-    row = torch.arange(drawings.shape[-1], device=drawings.device)[:, None]
-    shown = [drawings.where(row < end, 1.0) for end in torch.linspace(0, drawings.shape[-1], frames).long().tolist()]
-    return [torch.cat([part, translate(generator, part)]).cpu() for part in shown]
+    """Drawings [N, C, S, S] that appear from above on white paper, and their answers, all with one noise: [2 N, C, S, S] each."""
+    row, seed, found = torch.arange(drawings.shape[-1], device=drawings.device)[:, None], torch.initial_seed(), []
+    for end in torch.linspace(0, drawings.shape[-1], frames).long().tolist():
+        torch.manual_seed(seed)
+        part = drawings.where(row < end, 1.0)
+        found.append(torch.cat([part, translate(generator, part)]).cpu())
+    return found
 
 
 def flight(generator: Generator, sides: tuple[int, int], size: int, column: int, frames: int) -> list[Tensor]:

@@ -334,6 +334,7 @@ def test_one_step_minimises_what_the_readme_says(
     settings = TINY | {
         "norm": "instance",
         "upsampling": "transposed",
+        "full_size": False,
         "dropout": 0.0,
         "direction": direction,
         "seed": 3,
@@ -463,7 +464,7 @@ def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Pat
         "--jitter",
         "--mirror",
         "--max-steps",
-        6,
+        3,
     ]
     one_and_two(TRAIN, *(flag for flag in SMALL if flag != "--no-mirror"), *quiet)
     one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
@@ -617,6 +618,8 @@ def test_drawings_appear_from_above(generate: ModuleType) -> None:
     assert len(frames) == 9 and all(frame.shape == (4, 3, 64, 64) for frame in frames)
     assert (frames[0][:2] == 1).all() and torch.equal(frames[-1][:2], drawings)
     assert torch.equal(frames[4][:2, :, :32], drawings[:, :, :32]) and (frames[4][:2, :, 32:] == 1).all()
+    empty = generate.appearing(generator, torch.ones(2, 3, 64, 64), 3)
+    assert torch.equal(empty[0], empty[1]) and torch.equal(empty[0], empty[2])  # one noise: nothing has changed
 
 
 def test_scores_of_tiles_beside_their_references(script: Script, tmp_path: Path, scores: ModuleType) -> None:
