@@ -69,6 +69,18 @@ async function slide(play, name, value) {
   return [took, before, await look(play)];
 }
 
+/** A stroke over the sheet, with the mouse. */
+async function stroke(play) {
+  const paper = play.locator("canvas.paper");
+  await paper.scrollIntoViewIfNeeded();
+  const box = await paper.boundingBox();
+  await play.mouse.move(box.x + box.width * 0.3, box.y + box.height * 0.3);
+  await play.mouse.down();
+  await play.mouse.move(box.x + box.width * 0.7, box.y + box.height * 0.6, { steps: 12 });
+  await play.mouse.up();
+  await play.waitForTimeout(300);
+}
+
 const play = await watched({ viewport: { width: 1280, height: 900 } });
 const sliders = { "01": "Direction 1", "02": "Direction 1", "03": "Direction 1", "04": "Way to the next class", "06": "Noise on the translation", "07": "Alpha", "08": "coarse styles from another face" };
 for (const [room, label] of Object.entries(sliders)) {
@@ -112,13 +124,7 @@ await play.goto(`${address}/playground/index.html#room=05`);
 await settled(play);
 await play.getByRole("button", { name: "New sheet" }).click();
 const blank = [await look(play, 0), await look(play, 1)];
-await play.locator("canvas.paper").scrollIntoViewIfNeeded();
-const box = await play.locator("canvas.paper").boundingBox();
-await play.mouse.move(box.x + box.width * 0.3, box.y + box.height * 0.3);
-await play.mouse.down();
-await play.mouse.move(box.x + box.width * 0.7, box.y + box.height * 0.6, { steps: 12 });
-await play.mouse.up();
-await play.waitForTimeout(300);
+await stroke(play);
 const drawn = [await look(play, 0), await look(play, 1)];
 [found.changed["05 paper"], found.changed["05 answer"]] = [[blank[0], drawn[0]], [blank[1], drawn[1]]];
 await play.locator("canvas.paper").focus();
@@ -140,12 +146,7 @@ await play.goto("about:blank");
 await play.goto(`${address}/playground/index.html#room=06&direction=AtoB&sheet=c`);
 await settled(play);
 const empty = [await look(play, 0), await look(play, 1)];
-const place = await play.locator("canvas.paper").boundingBox();
-await play.mouse.move(place.x + place.width * 0.3, place.y + place.height * 0.3);
-await play.mouse.down();
-await play.mouse.move(place.x + place.width * 0.7, place.y + place.height * 0.6, { steps: 12 });
-await play.mouse.up();
-await play.waitForTimeout(300);
+await stroke(play);
 [found.changed["06 paper"], found.changed["06 translation"]] = [[empty[0], await look(play, 0)], [empty[1], await look(play, 1)]];
 const faces = await look(play, 0);
 await play.getByRole("button", { name: "Example 2" }).click();
