@@ -36,8 +36,8 @@ WIDTH = 8  # of the networks that are compared
 
 
 def parameters(answer: Any) -> None:
-    """Step 1: the parameters of the discriminator of width 64."""
-    found = sum(p.numel() for p in Discriminator().parameters())
+    """Step 1: the parameters of the discriminator of width 48."""
+    found = sum(p.numel() for p in Discriminator(48).parameters())
     check_number(
         answer, found, tolerance=0, hint="Each convolution has 4 · 4 · in · out weights, each BatchNorm 2 a channel."
     )
@@ -332,7 +332,8 @@ def one_update(
     loss_d.backward()
     if mistake.get("step_d", True):
         opt_d.step()
-    loss_g = mistake.get("sign", 1) * generator_loss(d(g(z_d if mistake.get("same_z") else z_g)), "hinge")
+    drawn = fake if mistake.get("detached") else g(z_d if mistake.get("same_z") else z_g)
+    loss_g = mistake.get("sign", 1) * generator_loss(d(drawn), "hinge")
     if mistake.get("clear_g", True):
         opt_g.zero_grad()
     loss_g.backward()
@@ -370,6 +371,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
             clear_g=False
         ),
         "the discriminator did not move: opt_d.step() is missing": wrong(step_d=False),
+        "the generator got the fakes of D's step, which carry no graph: no gradient reaches it": wrong(detached=True),
         "the generator got the latents z_d: it is updated with z_g": wrong(same_z=True),
         "real and fake are swapped in D's loss": wrong(swapped=True),
         "the generator's loss has the wrong sign": wrong(sign=-1),

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from common import UserError, explained, require
 
+BESIDE = "discriminator.safetensors"  # what judged the generator of `weights.safetensors`: for `--start-from`
+
 
 def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
     """Write `content` to `path`, or leave `path` as it was and raise `UserError` (no permission, no space)."""
@@ -144,7 +146,7 @@ def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tu
 
 
 def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mapping[str, Any]]:
-    """The states of the networks called `names` in a run, and of their average "ema"; of weights, which hold that average alone.
+    """The states of the networks called `names` in a run, and of their average "ema"; or that average of weights, and the judges beside them.
 
     In a file of weights each of several generators has its name in front, and a single one, the first of `names`, has none.
     """
@@ -153,9 +155,12 @@ def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mappi
         return {name: content[name] for name in (*names, "ema") if name in content}
     stored, _ = load_weights(path, chapter, "--start-from")
     tensors = {key.removeprefix("averaged."): tensor for key, tensor in stored.items() if not key.startswith("raw.")}
-    found: dict[str, Mapping[str, Any]] = {}
+    beside = path.with_name(BESIDE)
+    judges = load_weights(beside, chapter)[0] if path.name == "weights.safetensors" and beside.exists() else {}
+    found: dict[str, Mapping[str, Any]] = {names[0]: tensors}
     for name in names:
-        own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+        every = (tensors | judges).items()
+        own = {key.removeprefix(f"{name}."): tensor for key, tensor in every if key.startswith(f"{name}.")}
         found |= {name: own} if own else {}
     average = {f"module.{name}": tensor for name, tensor in tensors.items()}
-    return (found or {names[0]: tensors}) | {"ema": average | {"n_averaged": torch.tensor(0)}}
+    return found | {"ema": average | {"n_averaged": torch.tensor(0)}}

@@ -20,10 +20,8 @@ def native_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware; elsewhere bf16 is slower than fp32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
-        found = torch.cpu.get_capabilities()
-        return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
-    return False
+    found = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
 
 
 def make_fabric(settings: Any, growing: bool = False) -> Fabric:

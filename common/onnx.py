@@ -14,12 +14,7 @@ from torch import Tensor, nn
 from common import UserError
 from common.checkpoint import write_atomically
 
-OLDEST = (2, 9)  # since then this exporter is PyTorch's default; that of 2.6 fails at batch norm
-
-
-def new_enough() -> bool:
-    """Whether this PyTorch can export."""
-    return tuple(int(part) for part in torch.__version__.split(".")[:2]) >= OLDEST
+NEW_ENOUGH = torch.__version__ >= (2, 9)  # type: ignore[operator]  # the exporter of 2.6 fails at batch norm
 
 
 def save_onnx(
@@ -36,8 +31,8 @@ def save_onnx(
         import onnxscript  # noqa: F401  # torch.onnx needs it
     except ImportError as error:
         raise UserError(f"--onnx needs the package {error.name}: pip install -r site/requirements.txt") from error
-    if not new_enough():
-        raise UserError(f"--onnx needs PyTorch {'.'.join(map(str, OLDEST))} or newer, not {torch.__version__}")
+    if not NEW_ENOUGH:
+        raise UserError(f"--onnx needs PyTorch 2.9 or newer, not {torch.__version__}")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # else it tells of operators that no chapter has
     network.eval()  # a chapter's generator is already, the module around it may not be
     number = torch.export.Dim("number")

@@ -34,6 +34,7 @@ FREE_WHEN_RESUMED = {
     "out", "resume", "max_steps", "log_every", "sample_every", "save_every", "accelerator", "devices", "num_nodes",
     "precision", "compile", "data", "skip_broken", "keep_every",
 }  # fmt: skip
+JUDGES = ("discriminator", "critic", "judge_a", "judge_b")  # the networks that tell real from generated pictures
 
 
 class Diverged(UserError):
@@ -117,6 +118,8 @@ class Run:
 
             checkpoint.write_atomically(self.folder / "metrics.json", dumps(self.history).encode())
             plot_curves(self.history).savefig(self.folder / "curves.png", dpi=80)
+            judges = nn.ModuleDict({name: self.networks[name] for name in JUDGES if name in self.networks})
+            checkpoint.save_weights(self.folder / checkpoint.BESIDE, judges.state_dict(), self._weights[1])
             checkpoint.save_weights(self.folder / "weights.safetensors", *self._weights)
             minutes = (time.perf_counter() - self._started) / 60
             print(f"{self.step} steps, {minutes:.1f} minutes; pictures, curves and weights: {relative(self.folder)}")
@@ -236,8 +239,13 @@ class Run:
                     checkpoint.save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
 
     def _start_from(self, path: Path) -> None:
-        """Fill the networks from a run or from weights, and say which of them were not there."""
+        """Fill the networks from a run or from weights, and say which are new: a judge that is not there, or has other sizes."""
         stored = checkpoint.load_networks(path, self.chapter, list(self.networks))
+        for name in stored.keys() & self.networks.keys() & {*JUDGES}:
+            states = (self.networks[name].state_dict(), stored[name])
+            here, there = ({key: tensor.shape for key, tensor in state.items()} for state in states)
+            if here != there:
+                del stored[name]
         for name in stored.keys() & self.state.keys():
             checkpoint.load_state(self.state[name], stored[name], f"--start-from {path}")
         found, new = ([name for name in self.networks if (name in stored) == there] for there in (True, False))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.images import to_uint8
-from common.onnx import new_enough
+from common.onnx import NEW_ENOUGH
 from tests.conftest import CHAPTERS, ROOT
 
 WHY = "pip install -r site/requirements.txt brings onnx, onnxscript and onnxruntime, which this test needs"
@@ -24,7 +24,7 @@ N = 3  # other than the two pictures with which the files are made
 def files(chapter: Callable[[str, str], ModuleType], tmp_path: Path) -> Callable[[str], tuple[ModuleType, list[Path]]]:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason=WHY)
-    if not new_enough():
+    if not NEW_ENOUGH:
         pytest.skip(f"PyTorch {torch.__version__} is too old to export")
 
     def write(name: str, weights: str = "weights") -> tuple[ModuleType, list[Path]]:

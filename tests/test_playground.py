@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
-from common.onnx import new_enough
+from common.onnx import NEW_ENOUGH
 from tests.conftest import CHAPTERS, ROOT
 
 PLAYGROUND = ROOT / "playground"
@@ -191,7 +191,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a freshly built site."""
     for package in ("sphinx", "myst_nb", "furo", "onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package, reason="pip install -r site/requirements.txt brings what the site is built with")
-    if not new_enough():
+    if not NEW_ENOUGH:
         pytest.skip(f"PyTorch {torch.__version__} is too old to export the generators")
     if not CHROMIUM:
         pytest.skip("there is no Chromium on this machine: apt-get install chromium, or the like")

@@ -791,6 +791,27 @@ def test_a_run_begins_with_the_networks_of_another(script: Script, tmp_path: Pat
         torch.testing.assert_close([new[part][name] for name in learned], [old[part][name] for name in learned])
 
 
+def test_weights_bring_the_judge_that_lies_beside_them(script: Script, tmp_path: Path) -> None:
+    first, alone = tmp_path / "first", tmp_path / "alone"
+    assert script(TRAIN, *SMALL, "--max-steps", 5, "--out", first)[0] == 0
+    alone.mkdir()
+    shutil.copy(first / "weights.safetensors", alone)
+    flags = ["--max-steps", 1, "--lr-g", 1e-30, "--lr-d", 1e-30]
+    judges = checkpoint.load_checkpoint(first, "01_basic_gan")["discriminator"]
+    cases: list[tuple[Path, list[object], bool]] = [  # with its judge; alone; with a judge of other sizes
+        (first, [], True), (alone, [], False), (first, ["--discriminator-hidden", 9, 7], False)
+    ]  # fmt: skip
+    for number, (folder, more, known) in enumerate(cases):
+        out = tmp_path / str(number)
+        code, printed, errors = script(
+            TRAIN, *SMALL, *flags, *more, "--start-from", folder / "weights.safetensors", "--out", out
+        )
+        assert code == 0 and ("new: discriminator" in printed) != known, errors + printed
+        now = checkpoint.load_checkpoint(out, "01_basic_gan")["discriminator"]
+        same = all(now[name].shape == judges[name].shape and torch.allclose(now[name], judges[name]) for name in judges)
+        assert same == known
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -9,6 +9,7 @@ one is read by threads, or drawn by processes, while the networks train. `pairs.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 from torchvision.transforms.v2 import functional as resizing
@@ -27,10 +28,7 @@ FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says oth
 NAMED: dict[str, Callable[[str, int | None], Pictures]] = {
     "mnist-10k": lambda split, size: starter("mnist", "mnist-10k", DIGITS),
     "fashion-10k": lambda split, size: starter("fashion_mnist", "fashion-10k", CLOTHES),
-    "avatars": lambda split, size: load_faces("avatars", split, size),
-    "sketches": lambda split, size: load_faces("sketches", split, size),
-    "open-peeps": lambda split, size: load_faces("open-peeps", split, size),
-    "toon-head": lambda split, size: load_faces("toon-head", split, size),
+    **{name: partial(load_faces, name) for name in ("avatars", "sketches", "open-peeps", "toon-head")},
     "mnist": lambda split, size: torchvision_set("MNIST", "mnist", "MNIST/raw", split),
     "fashion-mnist": lambda split, size: torchvision_set("FashionMNIST", "fashion-mnist", "FashionMNIST/raw", split),
     "cifar10": lambda split, size: torchvision_set("CIFAR10", "cifar10", "cifar-10-batches-py", split),

@@ -49,7 +49,7 @@ def load_pairs(
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
-        tiles = _tiles(size, split)[0]
+        tiles = satellite.tiles(size or SIZE, split, data_root() / name)[0]
         return Pairs(name, tiles[spread(len(tiles), most)])
     if name == "sketches":
         return sketch_pairs(size or SIZE, split, most)
@@ -91,7 +91,7 @@ def load_unpaired(
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
-        both, places = _tiles(size, split)
+        both, places = satellite.tiles(size or SIZE, split, data_root() / name)
         first = second = torch.arange(len(both))  # of the test split: the true pairs
         if split == "train":
             region, rng = places[:, 1] // satellite.BAND, torch.Generator().manual_seed(0)
@@ -129,10 +129,6 @@ def read_pair(paths: tuple[str, ...], size: int, channels: int, white: tuple[int
         opened = [picture.crop((left, 0, left + w // 2, h)) for picture, left in zip(opened, (0, w // 2))]
     require(first == second, f"--data: {paths[0]} is {first} pixels and {paths[-1]} {second}: they need one size")
     return torch.cat([pil_to_tensor(ImageOps.fit(p, (size, size), Image.Resampling.LANCZOS)) for p in opened])
-
-
-def _tiles(size: int | None, split: str) -> tuple[Tensor, Tensor]:
-    return satellite.tiles(size or SIZE, split, data_root() / "satellite-map")
 
 
 def _find(name: str, kind: str) -> tuple[Path, list[str], str]:
