@@ -92,7 +92,7 @@ def weights_and_slopes(named: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
         left.hist(weights.numpy(), bins=60, color=JUDGE)
         left.set(xlabel="weight", ylabel=f"{name}: count", yscale="log")
         left.locator_params(axis="x", nbins=5)
-        right.hist(slopes.numpy(), bins=40, range=(0, 2), color=JUDGE)
+        right.hist(slopes.numpy(), bins=40, color=JUDGE)
         right.set(xlabel="norm of the gradient at an interpolate", ylabel="count")
         right.axvline(1, color="black", ls=":")
     return figure
@@ -100,7 +100,7 @@ def weights_and_slopes(named: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
 
 def landscapes(axis: Tensor, surfaces: Mapping[str, Tensor], centres: Tensor) -> Figure:
     """Level lines of critics [n, n] over the same axis [n], with the real points in blue."""
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
     for plot, (name, surface) in zip(figure.subplots(1, len(surfaces), sharey=True), surfaces.items(), strict=True):
         plot.contourf(axis, axis, surface, levels=14, cmap="Greys_r")
         plot.scatter(*centres.T, s=12, color=REAL)

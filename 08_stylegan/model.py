@@ -131,7 +131,7 @@ class EqualConv(nn.Module):
 class Mapping(nn.Sequential):
     """f: z [N, D] -> w [N, S], the style of a picture (figure 1b, left): pixel norm, then fully connected layers.
 
-    Its layers learn a hundred times more slowly than the rest (appendix C: 0.01 times the learning rate).
+    Its layers learn at a hundredth of the learning rate (appendix C).
     """
 
     def __init__(self, latent_dim: int, style_dim: int, layers: int) -> None:

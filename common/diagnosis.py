@@ -53,9 +53,11 @@ def discriminator_says(history: Mapping[str, Sequence[float]], config: Mapping[s
         return f"The discriminator guesses: right about {last:.0%} at the end. Near the goal that is fine; with bad samples it is too weak: try a higher --lr-d."
     if last < WON:
         return f"The discriminator is right about {last:.0%} at the end: ahead, and not so far that it stops teaching."
+    if "lambda_cycle" in config:  # chapter 06: the slope of a square grows the farther off G is
+        return f"The discriminator is right about {last:.0%} at the end. Its squares still teach then: let the pictures decide."
     since = next(i for i in range(len(right)) if right[i] >= WON and mean(right[i:]) >= WON)
-    given = [flag for flag in ("spectral_norm", "label_smoothing") if config.get(flag)]
-    unset = [text for flag, text in REMEDIES.items() if flag in config and flag not in given]
+    switches = ("spectral_norm", "label_smoothing")  # tried already where they are on
+    unset = [text for flag, text in REMEDIES.items() if flag in config and not (flag in switches and config[flag])]
     return (
         f"The discriminator won at step {history['step'][since]:,}: since then it is right about {mean(right[since:]):.0%}, and a "
         f"generator learns little from a judge that it cannot move. What may help: {', '.join(unset[:3])}."
@@ -161,11 +163,9 @@ def diagnose(folder: Path) -> list[str]:
     files = [folder / name for name in ("metrics.json", "config.json", "weights.safetensors")]
     require(all(file.is_file() for file in files), f"{folder} holds no finished run: it has no {files[0].name}")
     history, config = (json.loads(file.read_text()) for file in files[:2])
-    points = len(history["step"])
-    if points < SHORT:
+    if (points := len(history["step"])) < SHORT:
         return [f"Too short to say how it goes: {points} points of the curves, at least {SHORT} are needed."]
-    sentences = [discriminator_says(history, config), gradients_say(history), *look_at_samples(folder)]
-    return [sentence for sentence in sentences if sentence]
+    return [*filter(None, (discriminator_says(history, config), gradients_say(history), *look_at_samples(folder)))]
 
 
 if __name__ == "__main__":

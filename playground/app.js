@@ -18,18 +18,23 @@ async function open(chapters) {
     } else tab.removeAttribute("aria-current");
   }
   const chapter = Object.keys(chapters).find((name) => name.startsWith(room)) ?? "";
-  const section = element("section", { "aria-label": titles(chapters)[room] ?? room });
+  const title = Object.hasOwn(titles(chapters), room) ? titles(chapters)[room] : "There is no such room";
+  const section = element("section", { "aria-label": title });
+  document.title = `${title} · Playground`;
   place.replaceChildren(section);
-  section.append(element("h2", {}, titles(chapters)[room] ?? "There is no such room"));
-  if (!(room in titles(chapters))) return;
-  share(section, titles(chapters)[room]);
+  section.append(element("h2", { tabindex: "-1" }, title));
+  if (!Object.hasOwn(titles(chapters), room)) return;
+  share(section, title);
   try {
-    if (chapter && typeof WebAssembly !== "object") throw new Error("it has no WebAssembly, which runs the networks. A browser of the last five years has.");
+    if (chapter && typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly, which runs the networks.");
+    if (chapter && !window.HTMLScriptElement.supports?.("importmap")) throw new Error("this browser is too old for the networks. Chrome 96, Firefox 108, Safari 16.4 and newer ones run them.");
     const { open } = await import(`./rooms/${ROOMS[room] ?? "latent"}.js`);
+    if (!section.isConnected) return; // left while it was loaded
     await open(section, chapter, chapters[chapter]);
     section.dataset.ready = "yes";
   } catch (error) {
-    section.append(element("p", { class: "status", role: "alert" }, `This browser could not open the room: ${error instanceof Error ? error.message : error}`));
+    const said = `The room did not open: ${error instanceof Error ? error.message : error}`;
+    if (!section.querySelector("[role=alert]")) section.append(element("p", { class: "status", role: "alert" }, said));
     console.error(error);
   }
 }
@@ -38,7 +43,7 @@ async function open(chapters) {
 function share(section, title) {
   const place = element("div", { class: "share" });
   const said = element("span", { role: "status" });
-  button(place, { label: "Share", hint: "A link that shows somebody else just this" }, async () => {
+  button(place, { label: "Share", hint: "A link that opens this room with these settings" }, async () => {
     const url = state.link();
     try {
       if (navigator.share && matchMedia("(pointer: coarse)").matches) await navigator.share({ title, url });
@@ -62,7 +67,11 @@ function titles(chapters) {
   };
 }
 
-const answer = await fetch("models/models.json");
+const answer = await fetch("models/models.json").catch(() => null);
+if (!answer?.ok) {
+  place.textContent = "The list of networks did not load. Check the connection, and load the page again.";
+  throw new Error("models/models.json did not load");
+}
 const chapters = await answer.json();
 for (const [room, title] of Object.entries(titles(chapters)).sort()) {
   const tab = element("a", { href: `#room=${room}` }, /^\d/.test(room) ? `${room} ${title.split("·").at(-1)?.trim().split(":")[0]}` : title);
@@ -71,6 +80,7 @@ for (const [room, title] of Object.entries(titles(chapters)).sort()) {
     event.preventDefault();
     state.start(room);
     open(chapters);
+    place.querySelector("h2")?.focus(); // so that a screen reader says which room this is
   });
   tabs.append(tab);
 }

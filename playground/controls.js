@@ -35,7 +35,7 @@ function control(place, words, input, ...after) {
 export function slider(place, name, words, changed) {
   const value = state.number(name, words.value);
   const input = element("input", { type: "range", min: `${words.from}`, max: `${words.to}`, step: `${words.step}`, value: `${value}` });
-  const shown = element("output", {}, input.value);
+  const shown = element("output", { "aria-live": "off" }, input.value); // the slider itself is read out
   input.addEventListener("input", () => {
     shown.value = input.value;
     state.set(name, input.value);
@@ -93,7 +93,10 @@ export function seed(place, name, words, changed) {
     tell();
   });
   control(place, words, input, next);
-  return { get value() { return value(); } };
+  return { get value() { return value(); }, set value(wanted) {
+    input.value = `${wanted}`;
+    state.set(name, wanted);
+  } };
 }
 
 /** @param {Element} place @param {Words} words @param {() => void} pressed */
@@ -106,24 +109,32 @@ export function button(place, words, pressed) {
 
 /** A switch between two states, such as walk and stop. @param {Element} place @param {Words & {other: string}} words @param {(on: boolean) => void} changed */
 export function toggle(place, words, changed) {
+  let on = false; // no aria-pressed: the name changes, and "Stop, pressed" would say that it has stopped
   const made = button(place, words, () => {
-    const on = made.getAttribute("aria-pressed") !== "true";
-    made.setAttribute("aria-pressed", `${on}`);
+    on = !on;
+    made.dataset.on = `${on}`;
     made.textContent = on ? words.other : words.label;
     changed(on);
   });
-  made.setAttribute("aria-pressed", "false");
   return made;
 }
 
 /** A picture of yours. It is read here, and sent nowhere. @param {Element} place @param {Words} words @param {(image: ImageBitmap) => void} chosen */
 export function upload(place, words, chosen) {
   const input = element("input", { type: "file", accept: "image/*" });
+  const said = element("p", { class: "status", role: "alert" });
   input.addEventListener("change", async () => {
-    if (input.files?.[0]) chosen(await createImageBitmap(input.files[0]));
+    const file = input.files?.[0];
+    try {
+      if (file) chosen(await createImageBitmap(file));
+      said.textContent = "";
+    } catch {
+      said.textContent = "This browser cannot read that file as a picture. Try a JPEG or PNG.";
+    }
     input.value = ""; // the same file can be chosen again
   });
   control(place, words, input);
+  place.append(said);
 }
 
 /** A canvas with a name for screen readers and a caption. @param {Element} place @param {string} caption @param {string} [kind] */

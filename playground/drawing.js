@@ -22,6 +22,7 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
   const sheet = new Sheet(paper, palette()[0], (number) => picture(`models/${examples()[number] ?? examples()[0]}`));
   /** The sheet has changed: the address and the answer follow. */
   const done = () => {
+    if (!paper.isConnected) return Promise.resolve(); // the room was left meanwhile
     state.set("sheet", sheet.word);
     return follow();
   };
@@ -38,7 +39,10 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
       hint: "The colours that are offered are the commonest of the test pictures. Another one is news to the network." }, () => take("Pen"));
     shelf.replaceChildren();
     examples().forEach((address, i) => {
-      const start = button(shelf, { label: "", hint: "Start from a test picture" }, () => sheet.start(i).then(done));
+      const start = button(shelf, { label: "", hint: "Start from a test picture" }, () => sheet.start(i).then(done, () => {
+        sheet.deeds.pop();
+        shelf.append(element("p", { class: "status", role: "alert" }, "That example did not load."));
+      }));
       start.setAttribute("aria-label", `Example ${i + 1}`);
       start.append(element("img", { src: `models/${address}`, alt: "", width: "48", height: "48" }));
     });
@@ -71,23 +75,24 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
     const box = paper.getBoundingClientRect();
     stroke((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
   };
-  let pressed = false;
+  let pen = -1; // the pointer that draws; a second finger, or the palm, does not
   paper.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !event.isPrimary) return;
+    if (event.button !== 0 || pen >= 0) return;
     paper.setPointerCapture(event.pointerId);
-    pressed = true;
+    pen = event.pointerId;
     begin();
     spot(event);
   });
   paper.addEventListener("pointermove", (event) => {
-    if (!pressed || !event.isPrimary) return;
+    if (event.pointerId !== pen) return;
     const parts = event.getCoalescedEvents?.() ?? [];
     (parts.length ? parts : [event]).forEach(spot);
   });
-  for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
-    paper.addEventListener(end, () => {
-      if (pressed) done();
-      pressed = false;
+  for (const end of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+    paper.addEventListener(end, (event) => {
+      if (event.pointerId !== pen) return;
+      pen = -1;
+      done();
     });
   }
 
@@ -97,7 +102,7 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
     hand.style.top = `${paper.offsetTop + y * paper.offsetHeight}px`;
   };
   paper.addEventListener("keydown", (event) => {
-    if (event.key === "z" && (event.ctrlKey || event.metaKey)) sheet.undo().then(done);
+    if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) sheet.undo().then(done);
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (event.key === " " && !down) {
       down = true;

@@ -53,9 +53,12 @@ export function load(stored) {
   let network = kept.get(stored.file);
   if (!network) {
     network = ort.InferenceSession.create(`models/${stored.file}`, { executionProviders: ["wasm"] })
-      .then((session) => new Network(session, stored));
+      .then((session) => new Network(session, stored))
+      .catch((error) => {
+        kept.delete(stored.file); // ONNX Runtime itself does not try again before the page is loaded anew
+        throw new Error(`the network did not load (${error.message}). Check the connection, and load this page again.`);
+      });
     kept.set(stored.file, network);
-    network.catch(() => kept.delete(stored.file)); // the next try loads again
   }
   return network;
 }

@@ -40,9 +40,9 @@ export function slerp(first, second, t) {
 
 /**
  * Where a walk through the latents of seeds seed, seed + 1, … is after `way` steps from stop to stop.
- * @param {number} count @param {number} seed @param {number} way
+ * @param {number} count @param {number} seed @param {number} way @param {typeof latent} [stops] what is at the stop of a seed
  */
-export function onTheWay(count, seed, way) {
+export function onTheWay(count, seed, way, stops = latent) {
   const stop = Math.floor(way);
-  return slerp(latent(count, seed + stop), latent(count, seed + stop + 1), way - stop);
+  return slerp(stops(count, seed + stop), stops(count, seed + stop + 1), way - stop);
 }

@@ -20,6 +20,8 @@ export class Sheet {
     this.example = example;
     /** @type {(Base | Stroke)[]} */
     this.deeds = [];
+    /** The stroke that the pen is drawing. @type {Stroke | null} */
+    this.stroke = null;
     this.turn = 0;
     this.blank();
   }
@@ -31,13 +33,14 @@ export class Sheet {
 
   /** Begins a stroke; `width` is a share of the sheet. @param {string} ink @param {number} width */
   begin(ink, width) {
-    this.deeds.push({ ink, width: Math.round(width * SIDE), points: [] });
+    this.stroke = { ink, width: Math.round(width * SIDE), points: [] };
+    this.deeds.push(this.stroke);
   }
 
   /** Goes on with it to a place, from 0 to 1 each way. @param {number} x @param {number} y */
   to(x, y) {
-    const stroke = this.deeds.at(-1);
-    if (!stroke || !("points" in stroke)) return;
+    const { stroke } = this;
+    if (!stroke || stroke !== this.deeds.at(-1)) return; // taken back while the pen was down
     const [column, row] = [x, y].map((value) => Math.min(GRID - 1, Math.max(0, Math.floor(value * GRID))));
     const { points } = stroke;
     if (points.at(-2) === column && points.at(-1) === row) return;
@@ -104,6 +107,7 @@ export class Sheet {
         this.deeds.push({ ink: `#${ink}`, width: Number(width), points: Array.from(text, (sign) => sign.charCodeAt(0)) });
       }
     }
+    if (!this.deeds.length || !("base" in this.deeds[0])) this.deeds.unshift({ base: null });
     await this.draw();
   }
 }

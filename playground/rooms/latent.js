@@ -2,7 +2,7 @@
 import { canvas, choice, element, slider } from "../controls.js";
 import { load } from "../network.js";
 import { show } from "../pictures.js";
-import { onTheWay, uniform } from "../random.js";
+import { latent, onTheWay, uniform } from "../random.js";
 import * as state from "../state.js";
 import { directed, following, walking } from "./room.js";
 
@@ -22,7 +22,7 @@ export function open(place, chapter, about) {
   }, follow) : null;
   const alpha = inputs.alpha ? slider(panel, "alpha", {
     label: "Alpha", from: 0, to: 1, step: 0.01, value: 1, link: `${chapter}/README.html#the-mathematics`,
-    hint: "Fades from the doubled picture of the smaller network, at 0, to that of the newest layers, at 1.",
+    hint: "Fades from the doubled picture of the smaller network, at 0, to that of the newest layers, at 1. At 4×4 there is nothing to fade.",
   }, follow) : null;
 
   /** @type {string[]} */
@@ -36,15 +36,17 @@ export function open(place, chapter, about) {
     hint: "Mixes the numbers that stand for two classes. Training never asked for a picture in between.",
   }, follow) : null;
   const truncation = label ? slider(panel, "truncation", {
-    label: "Truncation", from: 0.1, to: 3, step: 0.1, value: 3, link: `${chapter}/README.html#results`,
-    hint: "Draws each number of z again that is beyond this. Small values give typical pictures, and all alike.",
+    label: "Truncation", from: 0.1, to: 3, step: 0.1, value: 3, link: "docs/glossary.html#truncation",
+    hint: "Draws each number of z again that is beyond this, at the two ends of the way. Small values give typical pictures, and all alike.",
   }, follow) : null;
   const pushed = directed(panel, chapter, about.directions ?? [], follow);
 
   async function draw() {
     const network = await load(about.networks[resolution ? `generator_${resolution.value}` : names[0]]);
-    let z = pushed(onTheWay(network.size("z"), walk.seed, walk.way));
-    if (truncation && truncation.value < 3) z = truncated(z, truncation.value, walk.seed);
+    const most = truncation?.value ?? 3;
+    /** @type {typeof latent} */
+    const stops = (count, seed) => (most < 3 ? truncated(latent(count, seed), most, seed) : latent(count, seed));
+    const z = pushed(onTheWay(network.size("z"), walk.seed, walk.way, stops));
     /** @type {Record<string, Float32Array>} */
     const feeds = { z };
     if (alpha) feeds.alpha = Float32Array.of(alpha.value);

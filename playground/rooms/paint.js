@@ -33,7 +33,7 @@ export function open(place, chapter, about) {
     yours: `A ${from}, whose middle square is taken.`, examples: () => examples };
   const sheet = drawing(paper, tools, follow);
   button(bar, { label: "Download", hint: "Save the answer" }, () => download(answer, chapter));
-  const noise = seed(panel, "noise-seed", { label: "Seed of the dropout", value: 1, link: `${chapter}/README.html#the-mathematics`,
+  const noise = seed(panel, "noise-seed", { label: "Seed of the dropout", value: 1, link: `${chapter}/README.html#the-idea`,
     hint: "Dropout is the only noise of this network. Other noise, other colours for the same drawing." }, follow);
 
   /** The answer of one dropout. @param {number} which */

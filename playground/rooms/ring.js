@@ -34,7 +34,7 @@ export function open(place) {
     link: `${LINK}#what-goes-wrong`, hint: "Too high, and the points chase each other around the ring." }, () => {});
   const rateD = slider(panel, "lr-d", { label: "Learning rate of D, 10 to the power of", from: -5, to: -1, step: 0.1, value: -2.3,
     link: `${LINK}#what-goes-wrong`, hint: "Too low, and G runs to the one mode that D happens to like." }, () => {});
-  const pace = slider(panel, "pace", { label: "Steps in a frame", from: 1, to: 20, step: 1, value: 3, hint: "How fast time goes by." }, () => {});
+  const pace = slider(panel, "pace", { label: "Steps in a frame", from: 1, to: 20, step: 1, value: 3, link: `${LINK}#run-it`, hint: "How fast time goes by." }, () => {});
 
   let seed = state.number("seed", 1);
   /** @type {() => number} */
@@ -85,14 +85,16 @@ export function open(place) {
     });
     const fake = /** @type {Float32Array} */ (forward(game.generator, fixed).at(-1));
     for (const [points, colour] of /** @type {const} */ ([[ring(SHOWN, uniform(0)), "#1f77b4"], [fake, "#ff7f0e"]])) {
-      pen.fillStyle = colour;
       for (let i = 0; i < points.length; i += 2) {
         const [x, y] = [points[i], -points[i + 1]].map((value) => ((value / REACH + 1) / 2) * picture.width);
+        pen.fillStyle = "#000000"; // a frame, so that a point is seen on any grey
+        pen.fillRect(x - 3, y - 3, 6, 6);
+        pen.fillStyle = colour;
         pen.fillRect(x - 2, y - 2, 4, 4);
       }
     }
     const found = covered(fake);
-    status.textContent = `step ${steps}: ${found} of ${MODES} modes covered`;
+    status.textContent = `step ${steps}: ${found} of ${MODES} modes covered: a quarter of their share within 3 deviations`;
     status.dataset.covered = `${found}`;
     plot(curve, losses);
   }
@@ -114,7 +116,7 @@ function ring(count, next) {
   return points;
 }
 
-/** How many modes have at least a fifth of their share of the points within 3 deviations. @param {Float32Array} points */
+/** How many modes have at least a quarter of their share of the points within 3 deviations. @param {Float32Array} points */
 function covered(points) {
   const near = new Array(MODES).fill(0);
   for (let i = 0; i < points.length; i += 2) {
@@ -123,7 +125,7 @@ function covered(points) {
       if (Math.hypot(points[i] - x, points[i + 1] - y) < 3 * STD) near[mode]++;
     }
   }
-  return near.filter((count) => count >= points.length / 2 / MODES / 5).length;
+  return near.filter((count) => count >= points.length / 2 / MODES / 4).length;
 }
 
 /** @param {HTMLCanvasElement} curve @param {{lossD: number, lossG: number}[]} losses */

@@ -25,6 +25,7 @@ export function following(place, draw) {
         again = false;
         const start = performance.now();
         await draw();
+        status.removeAttribute("role");
         status.dataset.milliseconds = (performance.now() - start).toFixed(1);
         status.textContent = `${loaded ? "" : "loaded and "}drawn in ${Math.round(performance.now() - start)} ms`;
         loaded = true;
@@ -66,7 +67,7 @@ export function loop(place, step) {
 export function walking(place, chapter, canvas, changed) {
   const link = `${chapter}/README.html#the-idea`;
   const start = seed(place, "seed", { label: "Seed", value: 1, link, hint: "Decides the latent z, the random numbers that the picture is made of." }, changed);
-  const way = slider(place, "way", { label: "Way to the next seed", from: 0, to: 1, step: 0.01, value: 0, link,
+  const way = slider(place, "way", { label: "Way to the next seed", from: 0, to: 1, step: 0.01, value: 0, link: "01_basic_gan/README.html#run-it",
     hint: "Walks on the sphere from this latent to that of the next seed. The pictures on the way are nobody's copy." }, changed);
   const bar = element("div", { class: "buttons" });
   place.append(bar);
@@ -75,7 +76,13 @@ export function walking(place, chapter, canvas, changed) {
     walked += seconds / 2;
     changed();
   });
-  toggle(bar, { label: "Walk", other: "Stop", hint: "Walk from seed to seed" }, go);
+  toggle(bar, { label: "Walk", other: "Stop", hint: "Walk from seed to seed" }, (on) => {
+    go(on);
+    if (on) return;
+    const all = way.value + walked; // where the walk has come to: the controls say so from now on, and a link leads there
+    [start.value, way.value, walked] = [start.value + Math.floor(all), all % 1, 0];
+    changed();
+  });
   button(bar, { label: "Download", hint: "Save this picture" }, () => download(canvas, chapter));
   return { get seed() { return start.value; }, get way() { return way.value + walked; } };
 }
@@ -88,7 +95,7 @@ export function directed(place, chapter, directions, changed) {
   const group = element("details", { open: "" }, element("summary", {}, "Directions of the latent"));
   place.append(group);
   const sliders = directions.map((_, i) => slider(group, `d${i + 1}`, {
-    label: `Direction ${i + 1}`, from: -6, to: 6, step: 0.1, value: 0, link: `${chapter}/README.html#results`,
+    label: `Direction ${i + 1}`, from: -6, to: 6, step: 0.1, value: 0, link: "docs/decisions.html",
     hint: i ? "The next strongest one." : "Pushes z along the direction in which the picture changes most. What it means, nobody has told the network.",
   }, changed));
   /** @param {Float32Array} z */

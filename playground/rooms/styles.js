@@ -7,7 +7,7 @@ import { following, walking } from "./room.js";
 
 const CHAPTER = "08_stylegan";
 /** Layers from and to: coarse 4×4 and 8×8, middle 16×16 and 32×32, then fine. */
-const GROUPS = { coarse: [0, 4, "pose and shape of the head"], middle: [4, 8, "hair, glasses and features"], fine: [8, 99, "colours and small things"] };
+const GROUPS = { coarse: [0, 4, "the lean of the head, glasses, long hair and clothes"], middle: [4, 8, "most of the skin's colour, and a part of all others"], fine: [8, 99, "most of the background's colour, and a part of all others"] };
 
 /** @param {Element} place @param {string} chapter @param {import("./room.js").Chapter} about */
 export function open(place, chapter, about) {
@@ -21,14 +21,14 @@ export function open(place, chapter, about) {
   const walk = walking(panel, chapter, picture, follow);
   const others = Object.entries(GROUPS).map(([name, [, , what]], i) => ({
     share: slider(panel, name, { label: `${name} styles from another face`, from: 0, to: 1, step: 0.01, value: 0,
-      link: `${CHAPTER}/README.html#the-idea`, hint: `How much of the ${name} styles comes from the other face: ${what}.` }, follow),
-    seed: seed(panel, `${name}-seed`, { label: `Seed of the ${name} styles`, value: 11 + i, hint: "Which other face that is." }, follow),
+      link: `${CHAPTER}/README.html#results`, hint: `How much of the ${name} styles comes from the other face: ${what}.` }, follow),
+    seed: seed(panel, `${name}-seed`, { label: `Seed of the ${name} styles`, value: 11 + i, link: `${CHAPTER}/README.html#the-idea`, hint: "Which other face that is." }, follow),
   }));
   const psi = slider(panel, "psi", { label: "Truncation ψ", from: -1, to: 1.5, step: 0.05, value: 0.7,
     link: `${CHAPTER}/README.html#the-mathematics`, hint: "Pulls the style towards the mean face, at 0. Below 0 you meet the opposite face." }, follow);
   const strength = slider(panel, "noise", { label: "Noise", from: 0, to: 3, step: 0.05, value: 1,
     link: `${CHAPTER}/README.html#the-mathematics`, hint: "How strong the noise of each layer is. 1 is as in training, 0 is none." }, follow);
-  const grain = seed(panel, "noise-seed", { label: "Seed of the noise", value: 0, hint: "Other noise, same face." }, follow);
+  const grain = seed(panel, "noise-seed", { label: "Seed of the noise", value: 0, link: `${CHAPTER}/README.html#the-mathematics`, hint: "Other noise, same face." }, follow);
 
   let shown = "";
 

@@ -26,9 +26,9 @@ export function open(place, chapter, about) {
     shown: [`${a} → ${b} → ${a}`, `${b} → ${a} → ${b}`], link: `${chapter}/README.html#the-idea`,
     hint: "Which of the two translators goes first. The other one leads back." }, () => sheet.again());
   const stretch = slider(panel, "contrast", { label: "Contrast of the marks", from: 1, to: 40, step: 1, value: 12,
-    link: `${chapter}/README.html#what-goes-wrong`, hint: "The translation minus its smoothed self, so many times stronger: edges, and the faint marks between them." }, stretched);
+    link: `${chapter}/README.html#the-idea`, hint: "The translation minus its smoothed self, so many times stronger: edges, and the faint marks between them." }, stretched);
   const noise = slider(panel, "noise", { label: "Noise on the translation", from: 0, to: 0.3, step: 0.01, value: 0,
-    link: `${chapter}/README.html#what-goes-wrong`, hint: "How much noise does the way back bear? What it loses stood in the faint marks." }, follow);
+    link: `${chapter}/README.html#results`, hint: "How much noise does the way back bear? What it loses stood in the faint marks." }, follow);
   /** The side of what is on the sheet. @returns {"a" | "b"} */
   const side = () => (direction.value === "AtoB" ? "a" : "b");
   const tools = { bar, panel, chapter, size, palette: () => about.palettes?.[side()] ?? ["#ffffff", "#000000"],

@@ -4,7 +4,7 @@ import { context, download } from "../pictures.js";
 import { normal, uniform } from "../random.js";
 import { distances, match } from "../ring/transport.js";
 
-const [POINTS, REACH] = [32, 3];
+const [POINTS, REACH] = [32, 4];
 const LINK = "03_wgan_gp/README.html";
 
 /** @param {Element} place */
@@ -16,9 +16,9 @@ export function open(place) {
   place.append(status, panel);
   const shift = slider(panel, "shift", { label: "Distance θ", from: -2, to: 2, step: 0.05, value: 1.2, link: `${LINK}#the-problem`,
     hint: "Moves the generated points sideways. W follows θ smoothly. The Jensen-Shannon divergence stays at log 2 where nothing overlaps." }, draw);
-  const spread = slider(panel, "spread", { label: "Spread of the generated points", from: 0, to: 2, step: 0.05, value: 0.4, link: `${LINK}#the-idea`,
+  const spread = slider(panel, "spread", { label: "Spread of the generated points", from: 0, to: 1, step: 0.05, value: 0.4, link: `${LINK}#the-idea`,
     hint: "At 0 all mass lies at one point: a collapsed generator." }, draw);
-  const seed = slider(panel, "seed", { label: "Seed", from: 1, to: 50, step: 1, value: 1, hint: "Other points, the same rule." }, draw);
+  const seed = slider(panel, "seed", { label: "Seed", from: 1, to: 50, step: 1, value: 1, link: `${LINK}#the-idea`, hint: "Other points, the same rule." }, draw);
   const bar = element("div", { class: "buttons" });
   panel.append(bar);
   button(bar, { label: "Download", hint: "Save this picture" }, () => download(picture, "transport"));
