@@ -122,7 +122,7 @@ export function toggle(place, words, changed) {
 /** A picture of yours. It is read here, and sent nowhere. @param {Element} place @param {Words} words @param {(image: ImageBitmap) => void} chosen */
 export function upload(place, words, chosen) {
   const input = element("input", { type: "file", accept: "image/*" });
-  const said = element("p", { class: "status", role: "alert" });
+  const said = element("p", { class: "hint", role: "alert" });
   input.addEventListener("change", async () => {
     const file = input.files?.[0];
     try {

@@ -41,7 +41,7 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
     examples().forEach((address, i) => {
       const start = button(shelf, { label: "", hint: "Start from a test picture" }, () => sheet.start(i).then(done, () => {
         sheet.deeds.pop();
-        shelf.append(element("p", { class: "status", role: "alert" }, "That example did not load."));
+        shelf.append(element("p", { class: "hint", role: "alert" }, "That example did not load."));
       }));
       start.setAttribute("aria-label", `Example ${i + 1}`);
       start.append(element("img", { src: `models/${address}`, alt: "", width: "48", height: "48" }));
