@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from common.checks import (
     NotYet,
     answered,
+    blank,
     check,
     check_choice,
     check_number,
@@ -80,6 +81,9 @@ def batch_norm(answer: Any) -> None:
         "you average inside of each picture: a channel has one mean over N, H and W": lambda x: over(x, (2, 3)),
         "you average over the channels too: each has a mean of its own": lambda x: over(x, (0, 1, 2, 3)),
         "your variance divides by n - 1: BatchNorm divides by n": lambda x: over(x, (0, 2, 3), unbiased=True),
+        "eps belongs under the root, beside the variance": lambda x: (
+            (x - x.mean((0, 2, 3), keepdim=True)) / (x.std((0, 2, 3), keepdim=True, unbiased=False) + 1e-5)
+        ),
         "you divide by the variance: its root is missing": lambda x: (
             (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), keepdim=True, unbiased=False) + 1e-5)
         ),
@@ -104,6 +108,7 @@ def initialise(answer: Any) -> None:
         layers["BatchNorm's scales"] = nn.BatchNorm2d(4096)  # type: ignore[assignment]
         for layer in layers.values():
             function(layer)
+        function(nn.ReLU())  # has no weights, and is left as it is
         return {
             f"{name} (mean, deviation; in units of 0.02)": torch.stack(
                 [layer.weight.mean(), layer.weight.std()]
@@ -116,8 +121,8 @@ def initialise(answer: Any) -> None:
         dcgan_init(layer)
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, mean, deviation)
-        elif kernels != 0.02:
-            nn.init.normal_(layer.weight, 0.0, kernels)  # type: ignore[arg-type]
+        elif kernels != 0.02 and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, 0.0, kernels)
 
     mistakes = {
         "as it was: a BatchNorm's scale around 0 switches its maps off": published,
@@ -137,6 +142,13 @@ def _count(network: nn.Module, kind: type[nn.Module]) -> int:
     return sum(isinstance(layer, kind) for layer in network.modules())
 
 
+def _new(network: nn.Module) -> None:
+    """Whether the kernels have the initial weights of step 4: the largest ones tell them from PyTorch's."""
+    kernels = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    if not all(0.015 < kernel.std().item() < 0.025 for kernel in kernels):
+        raise NotYet("the kernels have PyTorch's initial weights: self.apply(initialise), when all layers are made")
+
+
 def generator(answer: Any) -> None:
     """Step 5: the same pictures as the chapter's generator from the same weights."""
 
@@ -149,6 +161,7 @@ def generator(answer: Any) -> None:
             )
         if _count(network, nn.Sigmoid):
             raise NotYet("a sigmoid gives 0 to 1: pictures are in [-1, 1], which is what nn.Tanh gives")
+        _new(network)
         copy_weights(network, partial(Generator, width=WIDTH))
         z = torch.randn(4, 100)
         return {"pictures in train mode": network(z), "pictures in eval mode": network.eval()(z)}
@@ -189,6 +202,7 @@ def discriminator(answer: Any) -> None:
                     else "norm=False"
                 )
                 raise NotYet(f"there are {_count(network, nn.BatchNorm2d)} nn.BatchNorm2d, not {wanted}: {words}")
+            _new(network)
             copy_weights(network, partial(_chapters, WIDTH, norm))
             found[f"logits with norm={norm}"] = network(pictures)
         return found
@@ -343,8 +357,12 @@ def one_update(
 
 def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> None:
     """Step 12: all weights after one step of the learner's networks and update, and of the chapter's."""
-    if not answered(answer, own_generator, own_discriminator):
+    if not answered(answer):
         return
+    for step, part in ((5, own_generator), (6, own_discriminator)):
+        if blank(part):
+            print(f"step {step} is not answered yet")
+            return
 
     def experiment(update: Any) -> dict[str, Any]:
         patterns: list[Any] = [partial(Generator, width=WIDTH), partial(_chapters, WIDTH)]
@@ -366,9 +384,14 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         "real and fake pass D in one batch: its BatchNorm mixes them, so give it one after the other": wrong(
             joint=True
         ),
-        "opt_d.zero_grad() is missing: old gradients are still there": wrong(clear_d=False),
-        "opt_g.zero_grad() is missing: old gradients are still there, some of them from D's own update": wrong(
+        "opt_d.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_d=False
+        ),
+        "opt_g.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
             clear_g=False
+        ),
+        "both zero_grad() are missing or too late, for they belong before backward()": wrong(
+            clear_d=False, clear_g=False
         ),
         "the discriminator did not move: opt_d.step() is missing": wrong(step_d=False),
         "the generator got the fakes of D's step, which carry no graph: no gradient reaches it": wrong(detached=True),

@@ -21,7 +21,17 @@ import line
 import model
 import scores
 import train
-from common.checks import NotYet, answered, check, check_choice, check_number, copy_weights, left_by_update, on_cases
+from common.checks import (
+    NotYet,
+    answered,
+    blank,
+    check,
+    check_choice,
+    check_number,
+    copy_weights,
+    left_by_update,
+    on_cases,
+)
 
 WIDTH = 4  # of the networks that are compared
 KIND = "embedding"  # the way to condition that is written in the exercises
@@ -165,6 +175,9 @@ def discriminator(answer: Any) -> None:
         network = kind(WIDTH)
         if any(isinstance(layer, nn.Sigmoid) for layer in network.modules()):
             raise NotYet("no sigmoid: the losses want logits")
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        if kind is answer and not all(is_parametrized(layer, "weight") for layer in layers):
+            raise NotYet("a layer has no spectral norm: put it around the head, too")
         copy_weights(_plain(network), _Discriminator)
         twins = network(_draw(1, 1, 28, 28).repeat(2, 1, 1, 1), torch.tensor([3, 7]))
         _labels_count(twins, "a picture beside a three and beside a seven is judged alike: the label is not used")
@@ -271,8 +284,12 @@ def one_update(
 
 def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> None:
     """Step 6: all weights after one step of the learner's networks and update, and of the chapter's."""
-    if not answered(answer, own_generator, own_discriminator):
+    if not answered(answer):
         return
+    for step, part in ((3, own_generator), (4, own_discriminator)):
+        if blank(part):
+            print(f"step {step} is not answered yet")
+            return
 
     def experiment(update: Any) -> dict[str, Any]:
         patterns: list[Any] = [_Generator, _Discriminator]
@@ -301,8 +318,15 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         "the generator got z and fake_y: it is updated with z_g and fake_y_g": wrong(same=True),
         "real and fake are swapped in D's loss": wrong(swapped=True),
         "the generator's loss has the wrong sign": wrong(sign=-1),
-        "opt_d.zero_grad() is missing: old gradients are still there": wrong(clear_d=False),
-        "opt_g.zero_grad() is missing: old gradients are still there": wrong(clear_g=False),
+        "opt_d.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_d=False
+        ),
+        "opt_g.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_g=False
+        ),
+        "both zero_grad() are missing or too late, for they belong before backward()": wrong(
+            clear_d=False, clear_g=False
+        ),
         "the discriminator did not move: opt_d.step() is missing": wrong(step_d=False),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)
@@ -394,8 +418,8 @@ def variety(answer: Any) -> None:
     }  # fmt: skip
     cases = []
     for seed, (n, m) in enumerate(((40, 50), (60, 45))):
-        labels, real_labels = torch.arange(n) % 4, torch.arange(m) % 4
-        scale = torch.tensor([1.0, 3.0, 0.5, 2.0])
+        labels, real_labels = torch.arange(n) % 10, torch.arange(m) % 10
+        scale = torch.tensor([1.0, 3.0, 0.5, 2.0, 1.5]).repeat(2)
         features = _draw(n, 5, seed=seed) * scale[labels, None] + 4 * labels[:, None]
         real = _draw(m, 5, seed=seed + 7) * scale.flip(0)[real_labels, None] + 4 * real_labels[:, None]
         cases.append((features, labels, real, real_labels))
@@ -465,6 +489,11 @@ def conditional_batch_norm(answer: Any) -> None:
         layer.eval()
         return found | {"result in eval mode": layer(x, LABELS)}
 
+    class Momentary(right):  # type: ignore[misc, valid-type]
+        def __init__(self, features: int, classes: int) -> None:
+            super().__init__(features, classes)
+            self.normalise = nn.BatchNorm2d(features, affine=False, track_running_stats=False)
+
     class Instance(right):  # type: ignore[misc, valid-type]
         def __init__(self, features: int, classes: int) -> None:
             super().__init__(features, classes)
@@ -481,6 +510,7 @@ def conditional_batch_norm(answer: Any) -> None:
 
     mistakes = {
         "that normalises each picture by itself: m and s are those of the batch, BatchNorm2d": Instance,
+        "in eval mode m and s are running averages, as in every BatchNorm: BatchNorm2d has them": Momentary,
         "nothing is normalised: BatchNorm2d(features, affine=False) comes first": Bare,
         "gain and shift are swapped: the gain multiplies": Swapped,
     }

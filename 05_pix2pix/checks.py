@@ -145,7 +145,8 @@ def down(answer: Any) -> None:
         "there is a LeakyReLU in front of the picture: leave it out if first": lambda i, o, first=False, norm=True: chain(i, o, False, norm),
         "there is no LeakyReLU": lambda i, o, first=False, norm=True: chain(i, o, True, norm),
     }  # fmt: skip
-    check(answer, chain, _step({name: partial(ask, chain) for name, ask in asked.items()}, asked), mistakes)
+    hints = {"tensors of weights": "The convolution has no bias: bias=False."}
+    check(answer, chain, _step({name: partial(ask, chain) for name, ask in asked.items()}, asked), mistakes, hints)
 
 
 def up(answer: Any, own_noise: Any) -> None:
@@ -163,9 +164,14 @@ def up(answer: Any, own_noise: Any) -> None:
     }
     compare = _step({name: partial(ask, chain) for name, ask in asked.items()}, asked)
 
+    def leaves(layer: nn.Module) -> list[nn.Module]:
+        """The layers in their order; a learner's Noise is one of them, whatever it is made of."""
+        children = [] if isinstance(layer, own_noise) else list(layer.children())
+        return [leaf for child in children for leaf in leaves(child)] or [layer]
+
     def experiment(build: Any) -> Any:
         for name, ask in asked.items():
-            layers = [layer for layer in (ask(build) or nn.Identity()).modules() if not list(layer.children())]
+            layers = leaves(ask(build) or nn.Identity())
             if any(isinstance(layer, nn.Dropout) and not isinstance(layer, own_noise) for layer in layers):
                 raise NotYet("nn.Dropout is quiet in eval mode: take your Noise")
             places = [isinstance(layer, own_noise) for layer in layers]
@@ -314,7 +320,10 @@ def discriminator(answer: Any) -> None:
         "ReLU: the judge has LeakyReLU(0.2)": layers(nn.LeakyReLU, nn.ReLU),
         "the LeakyReLU has a slope of 0.01, and 0.2 is asked for": layers(nn.LeakyReLU, nn.LeakyReLU),
     }
-    check(answer, _discriminator, experiment, mistakes, "Join both along dim=1: six channels.", tolerance=1e-4)
+    biases = "The convolutions before a BatchNorm have no bias; the first and the last have one."
+    hints = {"of your network has the shape": biases, "tensors of weights": biases, "raised": "Join both along dim=1."}
+    hints["off by"] = "Convolution, BatchNorm, LeakyReLU(0.2), in this order; six channels come in."
+    check(answer, _discriminator, experiment, mistakes, hints, tolerance=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------------------- losses
@@ -366,7 +375,7 @@ def undecided(answer: Any) -> None:
     """Step 10: the loss of a judge that says ½."""
     nothing = torch.zeros(1)
     hint = "Each half is -log(1/2). What does the paper do with their sum?"
-    check_number(answer, train.discriminator_loss(nothing, nothing).item(), tolerance=0.001, hint=hint)
+    check_number(answer, train.discriminator_loss(nothing, nothing).item(), tolerance=0.005, hint=hint)
 
 
 # ------------------------------------------------------------------------------------------------ the whole update
@@ -382,6 +391,11 @@ def one_update(
     if mistake.get("swapped"):
         real_logits, fake_logits = fake_logits, real_logits
     loss_d = train.discriminator_loss(real_logits, fake_logits)
+    if mistake.get("leak"):  # the judge's loss reaches the generator, whose gradients nobody clears afterwards
+        reached = train.discriminator_loss(real_logits, judge(x, fake))
+        gradients = torch.autograd.grad(reached, list(generator.parameters()), retain_graph=True)
+        for weight, gradient in zip(generator.parameters(), gradients, strict=True):
+            weight.grad = gradient
     early = judge(x, fake) if mistake.get("early") else None
     if mistake.get("clear_d", True):
         opt_d.zero_grad()
@@ -394,7 +408,7 @@ def one_update(
     logits = judge(x, answer) if early is None else early
     game = train.adversarial_loss(-logits if mistake.get("sign") else logits)
     loss_g = game + mistake.get("share", lambda_l1) * train.l1_loss(fake, x if mistake.get("drawing") else y)
-    if mistake.get("clear_g", True):
+    if mistake.get("clear_g", not mistake.get("leak")):
         opt_g.zero_grad()
     loss_g.backward()
     if early is not None:
@@ -434,8 +448,13 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any, *parts
         "the generator wants to be called real: the sign of its logits": wrong(sign=True),
         "nothing of the judge's opinion reaches the generator: no detach() in its half": wrong(cut=True),
         "the generator's fakes were judged before the judge's step: judge them once more": wrong(early=True),
-        "opt_d.zero_grad() is missing: old gradients are still there": wrong(clear_d=False),
-        "opt_g.zero_grad() is missing: old gradients are still there": wrong(clear_g=False),
+        "opt_d.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_d=False
+        ),
+        "opt_g.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_g=False
+        ),
+        "the judge's loss reached the generator: detach() its fakes there": wrong(leak=True),
         "the judge did not move: opt_d.step() is missing": wrong(step_d=False),
         "the generator did not move: opt_g.step() is missing": wrong(step_g=False),
     }

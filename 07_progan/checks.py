@@ -582,7 +582,9 @@ def one_update(
     alpha = mistake.get("networks_alpha", alpha)
 
     def of_critic() -> Tensor:
-        with torch.no_grad():
+        if mistake.get("leak"):  # the fakes keep their graph, and nobody clears the generator's gradients afterwards
+            opt_g.zero_grad()
+        with torch.set_grad_enabled(mistake.get("leak", False)):
             fake = generator(z, size, alpha)
         start, end = real if mistake.get("sharp") else shown, fake
         if mistake.get("swapped"):
@@ -601,7 +603,7 @@ def one_update(
     def of_generator() -> Tensor:
         fake = generator(z if mistake.get("same_z") else z_g, size, alpha)
         loss_g: Tensor = mistake.get("sign_g", 1) * train.generator_loss(critic(fake, size, alpha))
-        if mistake.get("clear_g", True):
+        if mistake.get("clear_g", not mistake.get("leak")):
             opt_g.zero_grad()
         loss_g.backward()
         if mistake.get("step_g", True):
@@ -660,8 +662,15 @@ def whole_update(answer: Any, own_generator: Any, own_critic: Any) -> None:
         "the penalty has the weight 1: lambda is 10": wrong(weight=1.0),
         "the critic's loss has the wrong sign": wrong(sign_d=-1),
         "the generator's loss has the wrong sign": wrong(sign_g=-1),
-        "opt_d.zero_grad() is missing: old gradients are still there": wrong(clear_d=False),
-        "opt_g.zero_grad() is missing: old gradients are still there": wrong(clear_g=False),
+        "opt_d.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_d=False
+        ),
+        "opt_g.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_g=False
+        ),
+        "the critic's loss reached the generator: make its fakes under torch.no_grad(), or detach() them": wrong(
+            leak=True
+        ),
         "the critic did not move: opt_d.step() is missing": wrong(step_d=False),
         "the generator got the latents z: it is updated with z_g": wrong(same_z=True),
         "the generator did not move: no opt_g.step(), or its fakes were made under no_grad()": wrong(step_g=False),

@@ -308,8 +308,10 @@ class _Layer(model.StyledLayer):
         super().__init__(conv, channels, dim)
 
 
-def styled_layer(answer: Any) -> None:
-    """Step 9: a layer with a convolution and one without, with noise and without."""
+def styled_layer(answer: Any, own_noisy: Any) -> None:
+    """Step 9: a layer with a convolution and one without, with the learner's noise and without."""
+    if not answered(answer, own_noisy):
+        return
 
     def make(kind: Any, with_conv: bool) -> Any:
         layer = kind(model.EqualConv(4, WIDTH, bias=False) if with_conv else None, WIDTH, DIM)
@@ -342,7 +344,7 @@ def styled_layer(answer: Any) -> None:
                 x = self.conv(x) if self.conv else x
                 for step in steps:
                     if step == "noise" and noise:
-                        x = x + self.noise[:, None, None] * torch.randn(len(x), 1, *x.shape[2:])
+                        x = own_noisy(x, self.noise)
                     if step == "bias":
                         x = x + self.bias[:, None, None]
                     if step in ("leaky", "relu", "twice"):
@@ -353,13 +355,17 @@ def styled_layer(answer: Any) -> None:
 
         return Wrong
 
-    class Deaf(_Layer):
-        def forward(self, x: Tensor, w: Tensor, noise: bool = True) -> Tensor:
-            return super().forward(x, w, False)
+    right = ordered("noise", "bias", "leaky", "adain")
 
-    class Always(_Layer):
+    class Deaf(right):  # type: ignore[misc, valid-type]
         def forward(self, x: Tensor, w: Tensor, noise: bool = True) -> Tensor:
-            return super().forward(x, w, True)
+            result: Tensor = super().forward(x, w, False)
+            return result
+
+    class Always(right):  # type: ignore[misc, valid-type]
+        def forward(self, x: Tensor, w: Tensor, noise: bool = True) -> Tensor:
+            result: Tensor = super().forward(x, w, True)
+            return result
 
     mistakes = {
         "there is no noise": Deaf,
@@ -374,7 +380,7 @@ def styled_layer(answer: Any) -> None:
         "that is a ReLU: here it is LeakyReLU with the slope 0.2": ordered("noise", "bias", "relu", "adain"),
         "the slope is 0.2: PyTorch's own is 0.01": ordered("noise", "bias", "twice", "adain"),
     }  # fmt: skip
-    check(answer, _Layer, experiment, mistakes, "Convolution, noise, bias, LeakyReLU(0.2), AdaIN.", tolerance=1e-4)
+    check(answer, right, experiment, mistakes, "Convolution, noise, bias, LeakyReLU(0.2), AdaIN.", tolerance=1e-4)
 
 
 # --------------------------------------------------------------------------------------------------------- two styles
@@ -639,7 +645,8 @@ def one_update(
     if mistake.get("clear_g", True):
         opt_g.zero_grad()
     loss_g.backward()
-    opt_g.step()
+    if mistake.get("step_g", True):
+        opt_g.step()
     return loss_d, loss_g
 
 
@@ -675,13 +682,19 @@ def whole_update(answer: Any, own_generator: Any) -> None:
     mistakes = {
         "the penalty is missing: D's loss has gamma / 2 times r1_penalty": wrong(share=0.0),
         "gamma is not halved: the penalty counts gamma / 2": wrong(share=1.0),
+        "gamma has the eight in it already: the penalty counts gamma / 2": wrong(share=4.0),
+        "the generator did not move: opt_g.step() is missing, or its fakes were detached": wrong(step_g=False),
         "the penalty is at the fakes: R1 is at real pictures": wrong(at_fakes=True),
         "`other` and `cut` are not used: the fakes have two styles": wrong(unmixed=True),
         "real and fake are swapped in D's loss": wrong(swapped=True),
         "the generator's loss has the wrong sign": wrong(sign=-1),
         "that is the saturating loss: G minimises softplus(-logits)": wrong(saturating=True),
-        "opt_d.zero_grad() is missing: old gradients are still there": wrong(clear_d=False),
-        "opt_g.zero_grad() is missing: old gradients are still there": wrong(clear_g=False),
+        "opt_d.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_d=False
+        ),
+        "opt_g.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
+            clear_g=False
+        ),
         "the discriminator did not move: opt_d.step() is missing": wrong(step_d=False),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-3)

@@ -100,8 +100,7 @@ def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None
 def save_weights(path: Path, state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Path:
     """Write the weights of a network and, beside them, the `settings` needed to build it again (safetensors)."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    metadata = {"settings": json.dumps(dict(settings))}
-    return write_atomically(path, safetensors.torch.save(tensors, metadata))
+    return write_atomically(path, safetensors.torch.save(tensors, {"settings": json.dumps(dict(settings))}))
 
 
 class StoredSettings(dict[str, Any]):

@@ -63,5 +63,4 @@ def save_onnx(
             model.graph.initializer.append(small)
             cast = onnx.helper.make_node("Cast", [small.name], [stored.name], to=onnx.TensorProto.FLOAT)
             model.graph.node.insert(0, cast)
-    half = path.with_name(f"{path.stem}_float16.onnx")
-    return [*written, write_atomically(half, model.SerializeToString())]
+    return [*written, write_atomically(path.with_name(f"{path.stem}_float16.onnx"), model.SerializeToString())]

@@ -15,6 +15,8 @@ def numbers(name: str) -> list[tuple[str, str, str, str]]:
 # For each check: what is edited in its solution, what takes the place, and what the check says of it.
 CASES: dict[str, list[tuple[str, str, str, str]]] = {
     "01_basic_gan": [
+        ("update_discriminator", "    opt_d.zero_grad()\n    loss_d.backward()\n    opt_d.step()\n", "    loss_d.backward()\n    opt_d.step()\n    opt_d.zero_grad()\n", "missing or too late"),
+        ("generator", "self.layers = nn.Sequential(*layers, nn.Linear(1024, 784), nn.Tanh())", "self.late = nn.ModuleList(l for l in layers if isinstance(l, nn.BatchNorm1d))\n        self.layers = nn.Sequential(*layers, nn.Linear(1024, 784), nn.Tanh())", "your weights come in another order"),
         ("update_discriminator", "with torch.no_grad():\n        fake = generator(z)", "fake = generator(z).detach()", "right"),
         ("update_discriminator", "cross_entropy(real_logits, torch.ones_like(real_logits))", "F.softplus(-real_logits).mean()", "right"),
         ("update_discriminator", "with torch.no_grad():\n        fake", "fake", "gradients reached the generator"),
@@ -119,6 +121,10 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("draw", "return pictures", "", "a `return` is missing"),
     ],
     "02_dcgan": [
+        ("batch_norm", "(variance + 1e-5).sqrt()", "(variance.sqrt() + 1e-5)", "eps belongs under the root"),
+        ("initialise", "elif isinstance(layer, nn.BatchNorm2d):", "else:", "raised AttributeError"),
+        ("generator", "        self.apply(initialise)\n", "", "PyTorch's initial weights"),
+        ("whole_update", "    opt_d.zero_grad()\n    loss_d.backward()\n    opt_d.step()\n", "    loss_d.backward()\n    opt_d.step()\n    opt_d.zero_grad()\n", "missing or too late"),
         *numbers("parameters"),
         ("stamps", "result[i * s : i * s + len(w)] += value * w", "result.narrow(0, i * s, len(w)).add_(w, alpha=float(value))", "right"),
         ("stamps", "+= value", "= value", "later stamps wipe out"),
@@ -329,6 +335,9 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("critic", "self.layers = nn.Sequential(\n            nn.Conv2d(1, width, 4, stride=2, padding=1),\n            nn.LeakyReLU(0.2),\n            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False),\n            nn.GroupNorm(1, 2 * width),\n            nn.LeakyReLU(0.2),\n            nn.Conv2d(2 * width, 1, 7),", "self.last = nn.Conv2d(2 * width, 1, 7)\n        self.layers = nn.Sequential(\n            nn.Conv2d(1, width, 4, stride=2, padding=1),\n            nn.LeakyReLU(0.2),\n            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False),\n            nn.GroupNorm(1, 2 * width),\n            nn.LeakyReLU(0.2),\n            self.last,", "declare the layers in the order of the table"),
     ],
     "04_conditional_gan": [
+        ("variety", "real_labels.unique()", "range(10)", "right"),
+        ("discriminator", "spectral_norm(nn.Linear(4 * width, 1))", "nn.Linear(4 * width, 1)", "a layer has no spectral norm"),
+        ("conditional_batch_norm", "affine=False)", "affine=False, track_running_stats=False)", "in eval mode m and s are running averages"),
         *numbers("unequal_labels"),
         ("draw_labels", "labels[torch.randint(len(labels), (n,))]", "torch.multinomial(labels.bincount().float(), n, replacement=True)", "right"),
         ("draw_labels", "labels[torch.randint(len(labels), (n,))]", "torch.randint(int(labels.max()) + 1, (n,))", "each class is drawn equally often"),
@@ -431,6 +440,7 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("truncation", '"b"', '"none"', "answer with one of"),
     ],
     "05_pix2pix": [
+        ("whole_update", "    fake = generator(x)\n    loss_d = discriminator_loss(discriminator(x, y), discriminator(x, fake.detach()))\n    opt_d.zero_grad()\n    loss_d.backward()\n    opt_d.step()\n\n    loss_g = adversarial_loss(discriminator(x, fake)) + lambda_l1 * l1_loss(fake, y)\n    opt_g.zero_grad()\n", "    opt_g.zero_grad()\n    opt_d.zero_grad()\n    fake = generator(x)\n    loss_d = discriminator_loss(discriminator(x, y), discriminator(x, fake))\n    loss_d.backward(retain_graph=True)\n    opt_d.step()\n\n    loss_g = adversarial_loss(discriminator(x, fake)) + lambda_l1 * l1_loss(fake, y)\n", "the judge's loss reached the generator"),
         *numbers("best_for_l1"),
         ("noise", "F.dropout(x, self.p, training=True)", "x * (torch.rand_like(x) >= self.p) / (1 - self.p)", "right"),
         ("noise", "training=True", "training=self.training", "it is quiet in eval mode"),
@@ -535,6 +545,8 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         *numbers("shared"),
     ],
     "08_stylegan": [
+        ("whole_update", "    opt_g.step()\n", "", "the generator did not move"),
+        ("whole_update", "gamma / 2", "8 * gamma / 2", "has the eight in it already"),
         ("pixel_norm", "z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()", "z * torch.rsqrt((z ** 2).mean(dim=-1, keepdim=True) + 1e-8)", "right"),
         ("pixel_norm", "z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()", "F.normalize(z, dim=1) * z.shape[1] ** 0.5", "right"),
         ("pixel_norm", "z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()", "F.normalize(z, dim=1)", "that divides by the root of the sum"),
@@ -714,6 +726,7 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("modulated_conv", "padding=1", "padding=0", "has the shape (2, 5, 4, 4), not (2, 5, 6, 6)"),
     ],
     "07_progan": [
+        ("whole_update", "    with torch.no_grad():\n        fake = generator(z, size, alpha)\n    penalty = gradient_penalty(lambda pictures: critic(pictures, size, alpha), real, fake, epsilon)\n    loss_d = critic_loss(critic(real, size, alpha), critic(fake, size, alpha)) + 10 * penalty\n    opt_d.zero_grad()\n    loss_d.backward()\n    opt_d.step()\n\n    loss_g = generator_loss(critic(generator(z_g, size, alpha), size, alpha))\n    opt_g.zero_grad()\n", "    opt_g.zero_grad()\n    fake = generator(z, size, alpha)\n    penalty = gradient_penalty(lambda pictures: critic(pictures, size, alpha), real, fake, epsilon)\n    loss_d = critic_loss(critic(real, size, alpha), critic(fake, size, alpha)) + 10 * penalty\n    opt_d.zero_grad()\n    loss_d.backward()\n    opt_d.step()\n\n    loss_g = generator_loss(critic(generator(z_g, size, alpha), size, alpha))\n", "the critic's loss reached the generator"),
         *numbers("he_constant"),
         ("equalised_conv", "F.conv2d(x, self.scale * self.weight, self.bias, padding=self.weight.shape[-1] // 2)", "F.conv2d(self.scale * x, self.weight, self.bias, padding='same')", "right"),
         ("equalised_conv", "self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))", "self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel).normal_())", "right"),
@@ -884,6 +897,8 @@ CASES: dict[str, list[tuple[str, str, str, str]]] = {
         ("moved_cloud", "# END SOLUTION", "answer = 0.64", "right"),
     ],
     "06_cyclegan": [
+        ("residual_block", "nn.Conv2d(features, features, 3)", "nn.Conv2d(features, features, 3, bias=False)", "leave the convolutions their bias"),
+        ("residual_block", "nn.InstanceNorm2d(features)", "nn.BatchNorm2d(features)", "that is BatchNorm"),
         *numbers("tables"),
         ("instance_norm", "h.var((2, 3), unbiased=False, keepdim=True)", "(h - mean).square().mean((2, 3), keepdim=True)", "right"),
         ("instance_norm", "return (h - mean) / (variance + 1e-5).sqrt()", "return F.instance_norm(h)", "right"),

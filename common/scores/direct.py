@@ -47,5 +47,4 @@ def modes_covered(points: Tensor, centres: Tensor, std: float) -> tuple[int, flo
     distance, mode = torch.cdist(points, centres).min(1)
     inside = mode[distance < 3 * std]
     counts = inside.bincount(minlength=len(centres))
-    fair = len(points) / len(centres)
-    return int((counts >= fair / 4).sum()), len(inside) / len(points)
+    return int((counts >= len(points) / len(centres) / 4).sum()), len(inside) / len(points)

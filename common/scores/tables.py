@@ -85,8 +85,7 @@ def evaluate(pictures: Tensor, stick: Yardstick) -> Scores:
         shares = values[:, [i for i, number in enumerate(heads) if number == 2]].float().mean(0)
     distance, kernel, spread, cs = three_scores(features, main, stick.mean, stick.covariance, stick.sample)
     pr = prc_features_to_metric(features, stick.sample, prc_neighborhood=3, verbose=False)
-    within = float(pr["precision"]), float(pr["recall"])
-    return Scores(distance, kernel, spread, cs, *within, tuple(shares.tolist()))
+    return Scores(distance, kernel, spread, cs, float(pr["precision"]), float(pr["recall"]), tuple(shares.tolist()))
 
 
 def _shuffled(real: Tensor) -> Tensor:
