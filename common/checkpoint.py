@@ -27,7 +27,7 @@ BESIDE = "discriminator.safetensors"  # what judged the generator of `weights.sa
 
 def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
     """Write `content` to `path`, or leave `path` as it was and raise `UserError` (no permission, no space)."""
-    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")  # two first runs may fill data/ at the same time
+    beside = path.with_name(f".{uuid4().hex}.part")  # two first runs may fill data/ at the same time
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:

@@ -64,8 +64,7 @@ class Run:
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
         self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
-        unnamed = ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")
-        self.folder = Path(config.out).expanduser() if config.out else unnamed
+        self.folder = Path(config.out or ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")).expanduser()
         self.log_now = self.sample_now = self.save_now = False  # whether this step is one to look at, or to keep
         self._classes = list(data.classes)
         self._weights: tuple[Mapping[str, Tensor], Mapping[str, Any]] = {}, {}  # what `generate.py` reads
@@ -74,10 +73,12 @@ class Run:
         self._writer: SummaryWriter | None = None
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
         resumed = Path(config.resume).expanduser()
-        source = resumed if resumed.is_dir() else resumed.parent
-        own = bool(config.resume) and self.folder.resolve() == source.resolve()
+        into = self.folder.resolve()
+        own = bool(config.resume) and into == (resumed if resumed.is_dir() else resumed.parent).resolve()
         taken = config.out and config.max_steps > 0 and not own and (self.folder / "last.ckpt").exists()
         require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
+        among = bool(config.out) and not own and Path(config.data).expanduser().resolve() in (into, *into.parents)
+        require(not among, f"--out {self.folder} lies in --data, where its pictures would be learned: choose another")
         if config.resume:
             self._load(resumed)
         elif config.start_from:

@@ -411,9 +411,10 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
 
 
 def test_own_pictures_in_a_folder_are_64_by_default(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
     for i in range(10):
-        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
-    code, printed, _ = script(TRAIN, *SMALL, "--data", tmp_path, "--max-steps", 1, "--out", tmp_path / "run")
+        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / "own" / f"{i}.jpg")
+    code, printed, _ = script(TRAIN, *SMALL, "--data", tmp_path / "own", "--max-steps", 1, "--out", tmp_path / "run")
     assert code == 0 and "10 pictures, 3×64×64" in printed
 
 

@@ -169,3 +169,14 @@ def test_a_run_on_own_pictures_is_read_too(folder: str, script: Script, tmp_path
     code, printed, errors = script(f"{folder}/train.py", *flags, "--accelerator", "cpu", "--out", tmp_path / "run")
     assert code == 0, errors
     assert re.search(r"differ from each other \d+%|differ \d+% as much as real", " ".join(printed.split())), printed
+
+
+def test_a_run_on_pictures_that_are_all_alike_ends_without_a_reading_of_samples(script: Script, tmp_path: Path) -> None:
+    """As when one picture is learned by heart: there is no spread to compare with."""
+    (tmp_path / "own").mkdir()
+    for i in range(48):
+        to_pil_image(data.load("mnist-10k", 32).images[0]).save(tmp_path / "own" / f"{i}.png")
+    flags = ["--data", tmp_path / "own", "--channels", 1, "--batch-size", 16, "--max-steps", 24, "--log-every", 1]
+    code, printed, errors = script("01_basic_gan/train.py", *flags, "--accelerator", "cpu", "--out", tmp_path / "run")
+    assert code == 0, errors
+    assert "right about" in printed and "differ" not in printed

@@ -16,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 
-from common import UserError, data
+from common import UserError, checkpoint, data
 from common.data import own, pictures
 from common.data.faces import face
 from common.data.files import open_picture, own_pictures
@@ -346,6 +346,33 @@ def test_a_picture_beside_the_class_folders_is_named(tmp_path: Path) -> None:
         save(tmp_path / name)
     found = data.load(str(tmp_path), 8)
     assert found.classes == () and "no classes: stray.png lies beside the folders cats, dogs" in found.note
+
+
+def test_a_zip_that_is_empty_or_has_a_flipped_bit_is_named(tmp_path: Path) -> None:
+    zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+    with pytest.raises(UserError, match=r"no pictures in .*empty\.zip \(it is empty"):
+        data.load(str(tmp_path / "empty.zip"), 8)
+    with zipfile.ZipFile(tmp_path / "flipped.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(save(tmp_path / "a.bmp", size=(64, 64)), "a.bmp")
+    content = bytearray((tmp_path / "flipped.zip").read_bytes())
+    content[40:44] = b"\xff" * 4  # of what is compressed
+    (tmp_path / "flipped.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"cannot read .*flipped\.zip.*make the zip anew"):
+        data.load(str(tmp_path / "flipped.zip"), 8)
+
+
+def test_a_link_to_nowhere_is_a_broken_picture(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "gone.png").symlink_to("/nowhere/x.png")
+    with pytest.raises(UserError, match=r"gone\.png"):
+        data.load(str(tmp_path), 8)
+    found = data.load(str(tmp_path), 8, skip_broken=True)
+    assert len(found) == 1 and "gone.png" in found.note
+
+
+def test_a_name_that_fills_its_255_bytes_leaves_room_for_the_file_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".png")
+    assert checkpoint.write_atomically(path, b"whole").read_bytes() == b"whole"
 
 
 def test_zips_of_windows_are_read(tmp_path: Path) -> None:

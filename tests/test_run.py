@@ -174,9 +174,11 @@ def test_a_folder_with_one_broken_file_is_named(script: Script, tmp_path: Path) 
 
 
 def test_own_colour_pictures_train_and_generate(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
     for i in range(20):
-        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
-    code, _, _ = script(TRAIN, *SMALL, "--data", tmp_path, "--size", 16, "--max-steps", 2, "--out", tmp_path / "run")
+        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / "own" / f"{i}.jpg")
+    flags = ["--data", tmp_path / "own", "--size", 16, "--max-steps", 2, "--out", tmp_path / "run"]
+    code, _, _ = script(TRAIN, *SMALL, *flags)
     assert code == 0
     weights = tmp_path / "run" / "weights.safetensors"
     code, _, _ = script("01_basic_gan/generate.py", "--weights", weights, "--neighbours", "--out", tmp_path / "made")
@@ -223,6 +225,16 @@ def test_a_run_is_not_overwritten_and_strangers_are_not_resumed(script: Script, 
     torch.save(content, tmp_path / "other.ckpt")
     code, _, errors = script(TRAIN, "--resume", tmp_path / "other.ckpt")
     assert code == 2 and "belongs to 08_stylegan, not to 01_basic_gan" in errors
+
+
+@pytest.mark.parametrize("out", ["own", "own/run"])
+def test_a_run_does_not_write_its_pictures_among_those_that_it_learns(out: str, script: Script, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    for name in "ab":
+        Image.new("L", (28, 28)).save(tmp_path / "own" / f"{name}.png")
+    code, _, errors = script(TRAIN, "--data", tmp_path / "own", "--out", tmp_path / out, "--batch-size", 2)
+    assert code == 2 and "lies in --data, where its pictures would be learned: choose another" in errors
+    assert len(list((tmp_path / "own").iterdir())) == 2
 
 
 def test_going_on_elsewhere_does_not_overwrite_the_run_that_is_there(script: Script, tmp_path: Path) -> None:

@@ -665,10 +665,11 @@ def test_every_option_trains_and_generates(script: Script, tmp_path: Path, flags
 
 
 def test_own_pictures_and_samples_of_the_full_size(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
     for i in range(10):
-        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
+        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / "own" / f"{i}.jpg")
     code, printed, errors = script(
-        TRAIN, *SMALL, "--data", tmp_path, "--max-steps", 6, "--sample-every", 3, "--out", tmp_path / "run"
+        TRAIN, *SMALL, "--data", tmp_path / "own", "--max-steps", 6, "--sample-every", 3, "--out", tmp_path / "run"
     )
     assert code == 0, errors
     assert "10 pictures, 3×8×8" in printed

@@ -338,9 +338,10 @@ def test_paper_preset_shows_its_sizes(script: Script) -> None:
 
 
 def test_own_colour_pictures_train_generate_and_are_too_few_for_a_score(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
     for i in range(10):
-        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / f"{i}.jpg")
-    run = ["--data", tmp_path, "--size", 16, "--max-steps", 1, "--out", tmp_path / "run"]
+        Image.effect_noise((40, 30), i).convert("RGB").save(tmp_path / "own" / f"{i}.jpg")
+    run = ["--data", tmp_path / "own", "--size", 16, "--max-steps", 1, "--out", tmp_path / "run"]
     assert script(TRAIN, *SMALL, *run)[0] == 0
     weights = tmp_path / "run" / "weights.safetensors"
     generate = ["--weights", weights, "--out", tmp_path / "made"]

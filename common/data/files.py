@@ -7,6 +7,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -141,7 +142,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar into `folder`, without the folders that enclose all the rest: whole, or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as beside:
-        inside = Path(beside, "all")
+        (inside := Path(beside, "all")).mkdir()
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
                 for entry in zipped.infolist():
@@ -168,7 +169,7 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
     if zipfile.is_zipfile(path):
         found = path.stat()
         root = data_root() / "unpacked" / f"{path.stem}-{found.st_size}-{found.st_mtime_ns}"  # anew when it changes
-        broken = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError)
+        broken = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
         with explained(f"--data: cannot read {path}", "make the zip anew, without a password", *broken):
             if not root.is_dir():
                 unpack(path, root)
@@ -176,8 +177,7 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
         zipped = path.suffix.lower() == ".zip"
         why = "it is cut off or no zip: make it anew" if zipped else "a single file is not enough"
         require(not path.exists(), f"--data: {path} is neither a folder nor a zip of pictures ({why})")
-        guess = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {guess[0]}? " if guess else ""
+        hint = "".join(f"did you mean {guess}? " for guess in difflib.get_close_matches(name, known, n=1))
         everything = f"{', '.join(known)}, or a folder or zip of pictures"
         raise UserError(f"--data: unknown data {name!r}; {hint}Known: {everything}")
     every = files_below(root)

@@ -88,7 +88,7 @@ def read_all(
     note = "; ".join(filter(None, notes))
     images = torch.stack([seen[place][0] for place in whole]) if lazy.fits else torch.empty(0)
     if time.monotonic() - started > WORTH_KEEPING:
-        letters = np.array([*note.encode()], np.uint8)
+        letters = np.array([*note.encode(errors="replace")], np.uint8)
         with contextlib.suppress(UserError):  # a data root that nobody may write: read again next time
             save_arrays(kept, "GAN_DATA", images=images.numpy(), whole=np.array(whole), note=letters)
     return images if lazy.fits else lazy.some(whole), whole, note
@@ -96,7 +96,8 @@ def read_all(
 
 def _kept_at(lazy: LazyPictures, name: str, groups: list[tuple[str, ...]], skip_broken: bool) -> Path:
     """Where the pictures are kept: another file for other sources, and when one of them changes."""
-    dates = [(path, (found := Path(path).stat()).st_size, found.st_mtime_ns) for group in groups for path in group]
+    paths = [Path(path) for group in groups for path in group]
+    dates = [(str(path), path.exists() and (path.stat().st_size, path.stat().st_mtime_ns)) for path in paths]
     read: Any = lazy.read
     how = (read.func.__name__, read.keywords, lazy.size, lazy.channels, lazy.fits, skip_broken)
     key = hashlib.sha256(repr((how, dates)).encode()).hexdigest()[:16]
