@@ -19,7 +19,6 @@ import ring
 from common.checks import (
     NotYet,
     answered,
-    blank,
     check,
     check_choice,
     check_number,
@@ -365,12 +364,8 @@ def one_update(
 
 def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> None:
     """Step 14: all weights after one step of the learner's networks and update, and of the chapter's."""
-    if not answered(answer):
+    if not answered(answer, step_6=own_generator, step_7=own_discriminator):
         return
-    for step, part in ((6, own_generator), (7, own_discriminator)):
-        if blank(part):
-            print(f"step {step} is not answered yet")
-            return
     right_d, right_g = _step_d(), _step_g()
 
     def experiment(update: Any) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from common.checks import (
     NotYet,
     answered,
-    blank,
     check,
     check_choice,
     check_number,
@@ -357,12 +356,8 @@ def one_update(
 
 def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> None:
     """Step 12: all weights after one step of the learner's networks and update, and of the chapter's."""
-    if not answered(answer):
+    if not answered(answer, step_5=own_generator, step_6=own_discriminator):
         return
-    for step, part in ((5, own_generator), (6, own_discriminator)):
-        if blank(part):
-            print(f"step {step} is not answered yet")
-            return
 
     def experiment(update: Any) -> dict[str, Any]:
         patterns: list[Any] = [partial(Generator, width=WIDTH), partial(_chapters, WIDTH)]

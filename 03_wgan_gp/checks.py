@@ -473,10 +473,7 @@ def _look_at_order(events: str, rounds: int) -> None:
 
 def whole_update(answer: Any, own_critic: Any) -> None:
     """Step 12: all weights after one step of the learner's update and critic, and of the chapter's; ε may belong to either end."""
-    if not answered(answer) or _needs(answer):
-        return
-    if blank(own_critic):
-        print("step 4 is not answered yet")
+    if not answered(answer) or _needs(answer) or not answered(step_4=own_critic):
         return
     reals, zs, z_g = _draw(3, 8, 1, 28, 28), _draw(3, 8, 128, seed=1), _draw(8, 128, seed=2)
     epsilons = torch.rand(3, 8, generator=torch.Generator().manual_seed(3))

@@ -24,7 +24,6 @@ import train
 from common.checks import (
     NotYet,
     answered,
-    blank,
     check,
     check_choice,
     check_number,
@@ -284,12 +283,8 @@ def one_update(
 
 def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> None:
     """Step 6: all weights after one step of the learner's networks and update, and of the chapter's."""
-    if not answered(answer):
+    if not answered(answer, step_3=own_generator, step_4=own_discriminator):
         return
-    for step, part in ((3, own_generator), (4, own_discriminator)):
-        if blank(part):
-            print(f"step {step} is not answered yet")
-            return
 
     def experiment(update: Any) -> dict[str, Any]:
         patterns: list[Any] = [_Generator, _Discriminator]

@@ -31,11 +31,12 @@ def blank(answer: Any) -> bool:
     return answer is ... or steps[:1] == steps[1:]
 
 
-def answered(*answers: Any) -> bool:
-    """Whether none of the answers is still the three dots; says so if one is."""
-    if not (done := not any(blank(answer) for answer in answers)):
-        print("not answered yet")
-    return done
+def answered(*answers: Any, **earlier: Any) -> bool:
+    """Whether none of the answers is still the three dots; says so if one is, and of an earlier step's (`step_6=…`) which."""
+    asked = [("", answer) for answer in answers] + [(f"step {name[5:]} is ", one) for name, one in earlier.items()]
+    if left := [f"{which}not answered yet" for which, answer in asked if blank(answer)]:
+        print(left[0])
+    return not left
 
 
 def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: str = "", why: str = "") -> None:
@@ -151,10 +152,10 @@ def _run(experiment: Experiment, function: Any) -> dict[str, Tensor] | str:
         return str(words)
     except Exception as error:  # whatever a learner's code can raise
         file = getattr(_code(function), "co_filename", "")
-        frames = traceback.extract_tb(error.__traceback__)
-        where = ["", *(f" in the line `{frame.line}`" for frame in frames if frame.filename == file and frame.line)][-1]
-        early = "; is an earlier step still blank?" * ("NoneType" in str(error))
-        return f"your code raised {type(error).__name__}{where}: {' '.join(str(error).split())[:200]}{early}"
+        own = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        where = f" in the line `{own[-1]}`" if own and own[-1] else ""
+        said = " ".join(str(error).split())[:200] + "; is an earlier step still blank?" * ("NoneType" in str(error))
+        return f"your code raised {type(error).__name__}{where}: {said}"
 
 
 def _tensor(name: str, result: Any) -> Tensor:
@@ -172,8 +173,7 @@ def _difference(found: dict[str, Tensor] | str, expected: dict[str, Tensor] | st
         return found if isinstance(found, str) else str(expected)
     for name, wanted in expected.items():
         if found[name].shape != wanted.shape:
-            missing = "; it has to be one number: is the mean missing?" * (wanted.ndim == 0)
-            return f"your {name} has the shape {tuple(found[name].shape)}, not {tuple(wanted.shape)}{missing}"
+            return f"your {name} has the shape {tuple(found[name].shape)}, not {tuple(wanted.shape)}{'' if wanted.ndim else '; it has to be one number: is the mean missing?'}"
         if wanted.requires_grad and not found[name].requires_grad:
             return f"no gradient flows back from your {name}: detach(), item() or no_grad() has cut it off"
     mine, right = (torch.cat([part[n].detach().double().flatten() for n in expected]) for part in (found, expected))
