@@ -107,6 +107,14 @@ for (const [room, label] of Object.entries(sliders)) {
   await play.screenshot({ path: join(folder, `room_${room}.png`), fullPage: true });
   const stop = play.getByRole("button", { name: "Stop" });
   if (await stop.count()) await stop.click(); // or the walk would change the picture
+  if (room === "01") { // a link after a walk leads to where it has come
+    await play.waitForTimeout(1000);
+    const [mine, link] = [await look(play), play.url()];
+    await play.goto("about:blank");
+    await play.goto(link);
+    await settled(play);
+    found.walked = [first, mine, await look(play)];
+  }
   const resolution = play.getByLabel("Resolution", { exact: true }); // chapter 07: each is a network of its own
   const sizes = (await resolution.count()) ? await resolution.locator("option").evaluateAll((all) => all.map((one) => one.value)) : [];
   for (const size of sizes) {

@@ -225,4 +225,6 @@ def test_the_site_in_a_browser(site: str, tmp_path: Path) -> None:
     assert {f"07 at {size}" for size in (4, 8, 16, 32, 64)} <= found["changed"].keys()
     for room, (before, after) in found["changed"].items():
         assert before != after, f"{room}: the picture did not follow"
+    start, walked, opened = found["walked"]
+    assert start != walked == opened, "a link after a walk shows another picture"
     assert found["covered"] >= 5, "the ring covers modes"

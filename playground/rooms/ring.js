@@ -94,7 +94,7 @@ export function open(place) {
       }
     }
     const found = covered(fake);
-    status.textContent = `step ${steps}: ${found} of ${MODES} modes covered: a quarter of their share within 3 deviations`;
+    status.textContent = `step ${steps}: ${found} of ${MODES} modes covered, each by a quarter of its share within 3 deviations`;
     status.dataset.covered = `${found}`;
     plot(curve, losses);
   }
