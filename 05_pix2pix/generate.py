@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from torchvision.transforms.v2.functional import pil_to_tensor, resize
+from torchvision.transforms.v2.functional import pil_to_tensor, resize, rgb_to_grayscale, to_pil_image
 
 from common import images, relative, require
 from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
@@ -165,7 +165,8 @@ def main(config: Config) -> None:
     device = one_device(config.accelerator)
     generator, settings = load_generator(config.weights)
     generator.to(device)
-    size, sides = int(settings["size"]), (0, 1) if settings["direction"] == "AtoB" else (1, 0)
+    size, channels = int(settings["size"]), int(settings["channels"])
+    sides = (0, 1) if settings["direction"] == "AtoB" else (1, 0)
     colours = settings["data"] == "sketches" and sides == (0, 1)  # from drawings to faces
     require(not config.clean or colours, "--clean is for drawings, and these weights translate other pictures")
     require(not config.whole or not colours, "--whole is not for drawings: faces fill the pictures that this learned")
@@ -178,10 +179,10 @@ def main(config: Config) -> None:
     for path in given:
         picture, done = read_own(path, size, config.whole, colours, config.clean, white)
         print(done)
-        x = to_float(picture[None])
+        x = to_float(picture[None] if channels == 3 else rgb_to_grayscale(picture[None]))
         answers = translate(generator, x.expand(config.num or 1, -1, -1, -1).to(device)).cpu()
         pairs = images.grid(torch.cat([x, answers]), len(answers) + 1, scale=max(1, 256 // size))
-        alone = Image.fromarray(images.to_uint8(answers)[0].permute(1, 2, 0).numpy())
+        alone = to_pil_image(images.to_uint8(answers)[0])
         alone = alone.resize(open_picture(path, white=white).size, Image.Resampling.LANCZOS) if config.whole else alone
         for sheet, kind in ((alone, "translated"), (pairs, "beside")):
             name, again = f"{path.stem}_{kind}.png", 2
@@ -194,7 +195,7 @@ def main(config: Config) -> None:
 
     def test_pairs(most: int | None) -> tuple[Tensor, Tensor]:
         """Inputs and answers from all over the test pairs, at most 5,000."""
-        pairs = load_pairs(data, size, "test", most, **settings.reading)
+        pairs = load_pairs(data, size, "test", most, **settings.reading, channels=channels)
         found = pairs[torch.linspace(0, len(pairs) - 1, min(5000, len(pairs))).long().tolist()]
         return to_float(found[sides[0]]), to_float(found[sides[1]])
 
@@ -218,9 +219,11 @@ def main(config: Config) -> None:
 
     if config.score:
         x, y = test_pairs(config.num)
-        faces = data == "sketches" and sides == (0, 1) and size == 64 and len(x) >= MIN_PICTURES
+        faces = data == "sketches" and sides == (0, 1) and x.shape[1:] == (3, 64, 64) and len(x) >= MIN_PICTURES
         fake = translate(generator.to(device), x.to(device)).cpu()
-        some = load_pairs(data, size, most=1000, **settings.reading)  # enough for the mean training picture
+        some = load_pairs(
+            data, size, most=1000, **settings.reading, channels=channels
+        )  # enough for the mean training picture
         learned = to_float(some[list(range(len(some)))][sides[1]])
         found = {"pix2pix": compare(fake, y, faces)} | references(learned, y, faces)
         print(f"{len(x):,} test pairs of {data}, {settings['direction']}, weights of step {settings['step']}")

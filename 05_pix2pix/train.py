@@ -6,6 +6,7 @@ python 05_pix2pix/train.py --lambda-gan 0               # L1 alone; --lambda-l1 
 python 05_pix2pix/train.py --patch 1                    # or 16, 34, 70, 142, 286, whole: how much a logit sees
 python 05_pix2pix/train.py --data satellite-map --no-mirror   # satellite pictures to maps
 python 05_pix2pix/train.py --data my_pairs              # a folder of pictures side by side, or with folders A/ and B/
+python 05_pix2pix/train.py --data my_pairs --channels 1 # the same in grey
 python 05_pix2pix/train.py --preset paper               # the paper's networks and numbers, at 256×256
 python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
 """
@@ -13,7 +14,7 @@ python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from common import require
 from common.command_line import Fraction, Settings, Share, command_line
-from common.data import NoTestPictures, load_pairs, pair_batches
+from common.data import NoTestPictures, batches, load_pairs
 from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
@@ -56,6 +57,7 @@ class Config(Settings):
     data: str = "sketches"  # drawings and faces; satellite-map, facades, maps, …; or a folder or zip of your own
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # which side is the input
     size: int = 64  # pixels per side: 32, 64, 128, 256 or 512; ours: a quarter of the paper's, for two cores
+    channels: Literal[1, 3] = 3  # 1 grey, 3 colour, of both sides
     max_steps: NonNegativeInt = 2000  # updates of the generator; ours: about ten minutes; README.md has a longer run
     batch_size: PositiveInt = 16  # pairs of all devices together; section 3.3: 1 to 10; ours: small ones waste a core
     accumulate: PositiveInt = 1  # work on the batch in so many parts, one after the other, to save memory
@@ -86,6 +88,10 @@ class Config(Settings):
     beta2: Share = 0.99  # Adam's memory of squared gradients; ours: as in chapter 02; section 3.3 has 0.999
     ema_decay: Share = 0.999  # ours: the answers come from an average of the generator over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the steps after which the rate falls to 0; the later program; paper: 1
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        return super().reading | {"channels": self.channels}
 
     def __post_init__(self) -> None:
         depth(self.size)  # before anything is drawn or downloaded
@@ -181,7 +187,7 @@ def train(config: Config) -> Path:
     run = Run(config, fabric, CHAPTER, data, networks, **others)
     sides = slice(None, None, 1 if config.direction == "AtoB" else -1)  # -1 turns a pair (A, B) round
     fixed_x, fixed_y = (fabric.to_device(to_float(side)) for side in shown[sides])
-    real_batches = pair_batches(data, config.batch_size, config.seed, fabric, start=run.step)
+    real_batches = batches(data, config.batch_size, config.seed, fabric, start=run.step)
     keep_graphs = config.accumulate == 1  # several parts are there to save memory: (2) makes each of their fakes anew
 
     for _ in run.steps():

@@ -26,7 +26,7 @@ from PIL import Image
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from torchvision.transforms.v2.functional import pil_to_tensor
+from torchvision.transforms.v2.functional import pil_to_tensor, rgb_to_grayscale, to_pil_image
 
 from common import images, relative, require
 from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
@@ -127,7 +127,7 @@ def main(config: Config) -> None:
     require(not (config.interpolate and config.pictures), "--interpolate shows held-out pictures: leave your own away")
     to_b, to_a, settings = load_generators(config.weights)
     to_b.to(device), to_a.to(device)
-    size, written = config.size or int(settings["size"]), []
+    size, channels, written = config.size or int(settings["size"]), int(settings["channels"]), []
     require(config.size is None or LEAST <= size <= MOST, f"--size must lie from {LEAST} to {MOST}, not {size}")
     require(config.pictures or size % STRIDE == 0, f"--size must be divisible by {STRIDE} for held-out pictures")
 
@@ -139,10 +139,11 @@ def main(config: Config) -> None:
         side = config.size or (size if settings["data"] == "sketches" else None)  # a face fills its picture
         for path in given:
             picture, seen, done = read_own(path, side, white)
+            seen = seen if channels == 3 else rgb_to_grayscale(seen)
             print(done)
             there, back = (partial(whole, way) for way in ways)
             rows = strip((there, back), seen.to(device)).cpu()
-            translation = Image.fromarray(images.to_uint8(rows[1]).permute(1, 2, 0).numpy())
+            translation = to_pil_image(images.to_uint8(rows[1]))
             if translation.size != picture.size:
                 translation = translation.resize(picture.size, Image.Resampling.LANCZOS)
             beside = images.grid(rows, 3, scale=max(1, 256 // max(seen.shape[2:])))
@@ -153,7 +154,8 @@ def main(config: Config) -> None:
                 taken.add((config.out / name).resolve())
                 written.append(images.save_picture(sheet, config.out / name))
     else:
-        both = held_out(config.data or str(settings["data"]), size, min(config.num or 10, 40), **settings.reading)
+        reading = settings.reading | {"channels": channels}
+        both = held_out(config.data or str(settings["data"]), size, min(config.num or 10, 40), **reading)
         shown, parts = min(len(pile) for pile in both), []
         for pile, ways in zip(both, ((to_b, to_a), (to_a, to_b))):
             parts.append(strip(ways, pile[:shown].to(device)))
@@ -168,7 +170,7 @@ def main(config: Config) -> None:
 
     if config.score:
         scored = config.data or str(settings["data"])
-        text, numbers = report(to_b.cpu(), to_a.cpu(), scored, int(settings["size"]), config.num)
+        text, numbers = report(to_b.cpu(), to_a.cpu(), scored, int(settings["size"]), config.num, channels)
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
     if config.onnx:

@@ -36,12 +36,12 @@ NOISE = 4 / 127.5  # standard deviation of the noise on a translation: 4 of 255 
 
 
 def held_out(name: str, size: int, n: int, every: bool = False, **reading: Any) -> tuple[Tensor, Tensor]:
-    """At most n pictures of each kind, spread over the test split: float [n, 3, size, size] each, pairs where there are any.
+    """At most n pictures of each kind, spread over the test split: float [n, C, size, size] each, pairs where there are any.
 
     `every` face is drawn first, and kept for the next time; without it the n alone. Raises `UserError`.
     """
     if name in PAIRED:
-        pairs = load_pairs(name, size, "test", None if every else n)
+        pairs = load_pairs(name, size, "test", None if every else n, channels=reading.get("channels", 3))
         both = pairs[places(len(pairs), n)]
     else:
         try:
@@ -53,11 +53,11 @@ def held_out(name: str, size: int, n: int, every: bool = False, **reading: Any) 
     return to_float(both[0]), to_float(both[1])
 
 
-def true_pairs(name: str, size: int, n: int | None = None) -> tuple[Tensor, Tensor]:
-    """At most n held-out pairs, 5,000 by default: float [n, 3, size, size] each. Raises `UserError` for data without pairs."""
+def true_pairs(name: str, size: int, n: int | None = None, channels: int = 3) -> tuple[Tensor, Tensor]:
+    """At most n held-out pairs, 5,000 by default: float [n, channels, size, size] each. Raises `UserError` for data without pairs."""
     known = " and ".join(PAIRED)
     require(name in PAIRED, f"--score needs true pairs, which {name} does not have; {known} have them")
-    return held_out(name, size, n or MOST, every=n is None)
+    return held_out(name, size, n or MOST, every=n is None, channels=channels)
 
 
 def places(length: int, n: int) -> list[int]:
@@ -90,20 +90,20 @@ def measure(fake: Tensor, truth: Tensor, faces: bool) -> dict[str, float]:
 
 
 def report(
-    to_b: nn.Module, to_a: nn.Module, data: str, size: int, n: int | None = None
+    to_b: nn.Module, to_a: nn.Module, data: str, size: int, n: int | None = None, channels: int = 3
 ) -> tuple[str, dict[str, dict[str, float]]]:
     """Both directions beside references, as a table and as numbers; and the error of the way there and back.
 
     The references: the per-pixel mean of training pictures of the wanted kind, the picture itself, not translated, and the
     true translation of another place or face. For drawings also blank paper, and for the FCD the true faces.
     """
-    a, b = true_pairs(data, size, n)
+    a, b = true_pairs(data, size, n, channels)
     drawings, other = data == "sketches", "of another face" if data == "sketches" else "of another place"
     if drawings:
-        some = load_pairs(data, size, most=1000)  # enough for the mean, and sooner drawn than all
+        some = load_pairs(data, size, most=1000, channels=channels)  # enough for the mean, and sooner drawn than all
         kinds = some[list(range(len(some)))]
     else:
-        first, second = load_unpaired(data, size)
+        first, second = load_unpaired(data, size, channels=channels)
         kinds = first.all(), second.all()
     means = [to_float(kind).mean(0, keepdim=True) for kind in kinds]
     rows: dict[str, dict[str, float]] = {}
@@ -112,7 +112,7 @@ def report(
         ("b to a", to_a, to_b, b, a, means[0]),
     ):
         fake = translate(there, source)
-        faces = drawings and way == "a to b" and size == 64 and len(a) >= MIN_PICTURES
+        faces = drawings and way == "a to b" and a.shape[1:] == (3, 64, 64) and len(a) >= MIN_PICTURES
         rows[f"{way}, translated"] = measure(fake, truth, faces)
         rows[f"{way}, mean of its kind"] = measure(mean.expand_as(truth), truth, False)
         rows[f"{way}, not translated"] = measure(source, truth, False)

@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -62,6 +62,7 @@ class Config(Settings):
 
     data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/, trainB/, …
     size: int | None = None  # pixels per side; default: 64
+    channels: Literal[1, 3] = 3  # 1 grey, 3 colour, of both kinds
     max_steps: NonNegativeInt = 2000  # updates of the generators; ours: about ten minutes on two cores
     batch_size: PositiveInt = 4  # pictures of each kind, of all devices together; ours: cheaper than 1, section 4
     mirror: bool = True  # mirror half of the pictures; not for satellite-map: light on a relief comes from the left
@@ -86,6 +87,10 @@ class Config(Settings):
     beta2: Share = 0.999  # Adam's memory of squared gradients; PyTorch's default, as in the authors' code
     ema_decay: Share = 0.999  # ours: the translators kept are averages over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        return super().reading | {"channels": self.channels}
 
     def __post_init__(self) -> None:
         enough = self.batch_size >= self.processes
@@ -133,7 +138,7 @@ def from_pool(run: Run, pool: ImagePool, fake: Tensor) -> Tensor:
 
 def examples(data: Pictures, n: int = 8) -> Tensor:
     """n pictures, evenly spread over the data, as uint8 [n, C, H, W]: those of the sample grids."""
-    return data.images[torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist()]
+    return data[torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist()][0]
 
 
 def train(config: Config) -> Path:

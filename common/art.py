@@ -35,10 +35,9 @@ GROUPS = {
     "glasses": ("accessories", {"kurt", "prescription01", "prescription02", "round", "sunglasses", "wayfarers"}),
     "beard": ("facialHair", {"beardLight", "beardMajestic", "beardMedium"}),
     "hat": ("top", {"hat", "hijab", "turban", "winterHat02", "winterHat03", "winterHat04", "winterHat1"}),
-    "long hair": (
-        "top",
-        {"bigHair", "bob", "curly", "curvy", "longButNotTooLong", "miaWallace", "straight01", "straight02", "straightAndStrand"},
-    ),
+    "long hair": ("top", {
+        "bigHair", "bob", "curly", "curvy", "longButNotTooLong", "miaWallace", "straight01", "straight02", "straightAndStrand",
+    }),
 }  # fmt: skip
 
 

@@ -149,15 +149,21 @@ def _in_one_line(error: BaseException) -> tuple[str, int] | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more while it ends
         return "stopped: nobody reads what is printed any more", 141
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "error: the disk is full: free some space, or choose another folder with --out", 2
+        return "error: the disk is full: free some space, or choose other folders with --out and, for data, GAN_DATA", 2
     if isinstance(error, OSError) and error.filename:  # it may not be read or written, or its name is too long
         return f"error: {error.filename}: {error.strerror}; use another path, or mend its permissions", 2
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return f"error: --compile fails on this machine ({text.splitlines()[0][:120]}): leave it out", 2
     if isinstance(error, RuntimeError) and "home directory" in text:  # of ~name
         return "error: a path begins with ~ and a user whom this machine does not know: write it out", 2
-    full = any(words in text for words in ("allocate memory", "calculation overflowed"))  # on a CPU a RuntimeError
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and full):
+    full = (
+        "allocate memory",
+        "calculation overflowed",
+        "Overflow when unpacking",
+        "too large to convert",
+        "is too big",
+    )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text for words in full):
         return "error: out of memory: lower the batch size, --size, --num or the width of the networks", 2
     return None
 

@@ -5,8 +5,8 @@ Colours mean the same in every plot: real is blue, fake is orange, the discrimin
 
 import inspect
 import math
-import operator
 from collections.abc import Mapping, Sequence
+from operator import eq, ge, gt, le, lt
 from statistics import fmean
 from typing import Any
 
@@ -17,9 +17,7 @@ from torch import Tensor
 from common.images import grid
 
 REAL, FAKE, JUDGE = "tab:blue", "tab:orange", "tab:grey"
-BOUNDS = {
-    "more than": operator.gt, "at least": operator.ge, "less than": operator.lt, "at most": operator.le, "exactly": operator.eq
-}  # fmt: skip
+BOUNDS = {"more than": gt, "at least": ge, "less than": lt, "at most": le, "exactly": eq}
 WORDS = {  # for a group of tags the title of its plot, for a tag or its end the legend; all others are shown as they are
     "loss": "the losses", "prob": "what the discriminator believes", "logits": "mean logits", "scores": "mean scores",
     "right": "how often the discriminator is right", "wasserstein": "the Wasserstein estimate", "real": "real pictures",

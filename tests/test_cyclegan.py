@@ -592,6 +592,23 @@ def test_own_folders_of_different_length_train_and_translate(script: Script, tmp
     assert code == 2 and "--score needs true pairs" in errors.splitlines()[-1]
 
 
+def test_grey_piles_are_learned_and_translated_in_grey(script: Script, tmp_path: Path) -> None:
+    for side in ("trainA", "trainB"):
+        (tmp_path / "own" / side).mkdir(parents=True)
+        for i in range(3):
+            Image.effect_noise((40, 30), 20 + i).convert("RGB").save(tmp_path / "own" / side / f"{i}.jpg")
+    out = tmp_path / "run"
+    flags = [TRAIN, *SMALL, "--data", tmp_path / "own", "--channels", 1, "--max-steps", 2, "--out", out]
+    code, printed, errors = script(*flags)
+    assert code == 0 and "3 pictures, 1×16×16" in printed, errors
+    code, printed, errors = script(GENERATE, "--weights", out, "--out", tmp_path / "made")
+    assert code == 0, errors
+    own = tmp_path / "own" / "trainA" / "1.jpg"
+    code, printed, errors = script(GENERATE, own, "--weights", out, "--out", tmp_path / "made")
+    assert code == 0, errors
+    assert (made := Image.open(tmp_path / "made" / "1_AtoB.png")).mode == "L" and made.size == (40, 30)
+
+
 # ---------------------------------------------------------------------------------------------- scores, generate
 
 

@@ -214,7 +214,7 @@ def test_the_update_of_pairs_in_the_checks_is_the_chapters(
     own = {"width_g": 4, "width_d": 4, "dropout": 0.0, "mirror": False, "decay_from": 1.0, "precision": "32-true"}
     config = train.Config(**common, **own, max_steps=1, batch_size=4)
     x, y = torch.rand(2, 4, 3, 32, 32) * 2 - 1
-    monkeypatch.setattr(train, "pair_batches", lambda *settings, **more: iter([(x, y)]))
+    monkeypatch.setattr(train, "batches", lambda *settings, **more: iter([(x, y)]))
     train.train(config)
     optimizers = [torch.optim.Adam(net.parameters(), 1e-3, (0.0, 0.99), fused=True) for net in before]
     x, y = (side.contiguous(memory_format=torch.channels_last) for side in (x, y))

@@ -370,6 +370,14 @@ def test_a_link_to_nowhere_is_a_broken_picture(tmp_path: Path) -> None:
     assert len(found) == 1 and "gone.png" in found.note
 
 
+def test_a_pipe_with_the_name_of_a_picture_keeps_nobody_waiting(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe\.png .*it is a pipe.*take it out of the folder"):
+        data.load(str(tmp_path), 8)
+    assert len(data.load(str(tmp_path), 8, skip_broken=True)) == 1
+
+
 def test_a_name_that_fills_its_255_bytes_leaves_room_for_the_file_beside_it(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 251 + ".png")
     assert checkpoint.write_atomically(path, b"whole").read_bytes() == b"whole"

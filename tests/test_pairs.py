@@ -130,14 +130,14 @@ def test_unpaired_sides_come_from_other_regions_in_random_order() -> None:
 def test_batches_of_pairs_keep_the_sides_together() -> None:
     number = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
     found = data.Pairs("numbers", torch.cat([number, 2 * number], 1))
-    stream = data.pair_batches(found, 8, 0, CPU)
+    stream = data.batches(found, 8, 0, CPU)
     drawn = [next(stream) for _ in range(5)]
     for a, b in drawn:
         assert a.shape == (8, 3, 4, 4) and a.dtype == torch.float32 and a.min() >= -1 and b.max() <= 1
         torch.testing.assert_close(b + 1, 2 * (a + 1))
     order = torch.cat([a[:, 0, 0, 0] for a, _ in drawn]).add(1).mul(127.5).round().int().tolist()
     assert sorted(order) == list(range(40)) and order != sorted(order)
-    again = data.pair_batches(found, 8, 0, CPU, start=3)
+    again = data.batches(found, 8, 0, CPU, start=3)
     assert torch.equal(next(again)[0], drawn[3][0])
 
 
@@ -263,6 +263,51 @@ def test_pairs_that_do_not_fit_in_memory_are_read_when_asked_for(
     lazy = pairs.load_pairs(str(tmp_path), 8)
     assert isinstance(lazy.images, data.LazyPictures) and len(lazy) == 6 and lazy.size == 8
     assert torch.equal(lazy.a, kept.a) and torch.equal(lazy[[4, 1]][0], kept.a[[4, 1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "lazily"),
+    [
+        ("beside", False),
+        ("beside", True),
+        ("folders", False),
+        ("folders", True),
+        ("satellite-map", False),
+        ("sketches", True),
+    ],
+)
+def test_each_side_may_be_grey(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, lazily: bool) -> None:
+    """One channel of what would be read in colour: 0.2989 red, 0.587 green, 0.114 blue, up to rounding."""
+    for i in range(3):
+        picture(tmp_path / "beside" / f"{i}.png", (200, 40 * i, 0), (0, 10, 250))  # type: ignore[arg-type]
+        for side, shade in (("A", (200, 40 * i, 0)), ("B", (0, 10, 250))):
+            picture(tmp_path / "folders" / side / f"{i}.png", shade, None)  # type: ignore[arg-type]
+    own = str(tmp_path / name) if (tmp_path / name).exists() else name
+    if lazily:
+        monkeypatch.setattr(pictures, "MEMORY_LIMIT", 0)
+    size = 64 if name == "sketches" else 32  # of which other tests have drawn all
+    chosen = {"size": size, "split": "test" if name == "satellite-map" else "train"}
+    colours, grey = (pairs.load_pairs(own, **chosen, channels=channels) for channels in (3, 1))  # type: ignore[arg-type]
+    assert (grey.channels, grey.size, len(grey)) == (1, size, len(colours))
+    places, weights = [0, len(grey) - 1], torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)
+    for side, seen in zip(colours[places], grey[places], strict=True):
+        assert seen.shape == (2, 1, size, size) and seen.dtype == torch.uint8
+        assert ((side * weights).sum(1, keepdim=True) - seen).abs().max() <= 1
+    if name != "beside":
+        both = [pairs.load_unpaired(own, **chosen, channels=channels) for channels in (3, 1)]  # type: ignore[arg-type]
+        for pile, seen in zip(*both):
+            assert seen.channels == 1 and seen[[0]][0].shape == (1, 1, size, size)
+            assert ((pile[[0]][0] * weights).sum(1, keepdim=True) - seen[[0]][0]).abs().max() <= 1
+
+
+def test_two_folders_of_the_same_names_are_not_cut_in_the_middle(tmp_path: Path) -> None:
+    """input/ and target/ of another program, whose squares would be taken for pairs side by side."""
+    for folder in ("input", "target"):
+        picture(tmp_path / folder / "1.png", right=None)
+    with pytest.raises(UserError, match=r"input and target of .* share names: .* call them A and B"):
+        pairs.load_pairs(str(tmp_path))
+    (tmp_path / "target" / "1.png").rename(tmp_path / "target" / "2.png")  # two folders of pictures side by side
+    assert len(pairs.load_pairs(str(tmp_path))) == 2
 
 
 @pytest.mark.parametrize("load", [pairs.load_pairs, pairs.load_unpaired])

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from common import UserError, art, devices, images
-from common.data import pair_batches, pairs
+from common.data import batches, pairs
 from common.run import Stopped
 from tests.conftest import same
 
@@ -347,7 +347,7 @@ def test_one_step_minimises_what_the_readme_says(
     generator = train.Generator(32, 4, norm="instance", dropout=0.0)
     judge = train.Discriminator(32, 4, norm="instance", patch="16")
     fabric = devices.make_fabric(config)
-    x, y = next(pair_batches(pairs.load_pairs("satellite-map", 32), 4, 3, fabric))
+    x, y = next(batches(pairs.load_pairs("satellite-map", 32), 4, 3, fabric))
     x, y = (x, y) if direction == "AtoB" else (y, x)
     opt_g, opt_d = (
         torch.optim.Adam(n.parameters(), config.lr, (config.beta1, config.beta2)) for n in (generator, judge)
@@ -712,6 +712,23 @@ def test_a_run_on_own_pairs_is_translated_back_and_scored(script: Script, tmp_pa
     assert code == 0 and "6 test pairs" in printed and "BtoA" in printed, errors
     code, _, errors = script(GENERATE, *weights, "--interpolate")
     assert code == 2 and "not over" in errors.splitlines()[-1]
+
+
+def test_grey_pairs_are_learned_and_translated_in_grey(script: Script, tmp_path: Path) -> None:
+    for part in ("", "test/"):
+        for i in range(6):
+            path = tmp_path / "own" / part / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.effect_noise((64, 32), 20 + 10 * i).convert("RGB").save(path)
+    out = tmp_path / "run"
+    flags = [TRAIN, *SMALL, "--data", tmp_path / "own", "--channels", 1, "--max-steps", 2, "--out", out]
+    code, printed, errors = script(*flags)
+    assert code == 0 and "6 pictures, 1×32×32" in printed, errors
+    weights = ["--weights", out, "--out", tmp_path / "made"]
+    code, printed, errors = script(GENERATE, *weights, "--score")
+    assert code == 0 and "6 test pairs" in printed, errors
+    code, printed, errors = script(GENERATE, tmp_path / "own" / "1.png", *weights)
+    assert code == 0 and Image.open(tmp_path / "made" / "1_translated.png").mode == "L", errors
 
 
 @pytest.mark.parametrize(

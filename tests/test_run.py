@@ -108,6 +108,7 @@ def test_the_paper_preset_trains_and_flags_override_it(script: Script, tmp_path:
         (["--accelerator", "abacus"], "--accelerator"),
         (["--resume", "/no/such/run"], "there is no checkpoint"),
         (["--latent-dim", 10**18], "out of memory: lower the batch size"),
+        (["--latent-dim", 10**20], "out of memory: lower the batch size"),  # more than 64 bits hold
         (["--lr-g", "1e400"], "--lr-g must be a finite number, not inf"),
         (["--data", ""], "--data is empty"),
         (
@@ -696,6 +697,7 @@ def test_help_explains_every_flag(script: Script, monkeypatch: pytest.MonkeyPatc
         (["--seed", 10**20], "--seed must be below 2147483648"),
         (["--num", 10**13], "out of memory: lower the batch size"),
         (["--num", 10**18], "out of memory: lower the batch size"),
+        (["--num", 10**20], "out of memory: lower the batch size"),
     ],
 )
 def test_generate_explains_wrong_input(script: Script, arguments: list[object], expected: str) -> None:

@@ -284,6 +284,17 @@ def test_own_pictures_are_scored_beside_their_floor(clothes: str) -> None:
     assert good["scores"]["generated"]["nearest"] == pytest.approx(near.quantile(0.25).item(), rel=1e-4)
 
 
+def test_own_pictures_wait_for_no_face_to_be_drawn(
+    clothes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network of the faces alone is needed, and it sees what it sees for faces."""
+    faces = yardstick("avatars")
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    stick = own_yardstick(clothes, 28, 1)
+    assert not list(tmp_path.rglob("*")) and stick.network_id == faces.network_id
+    assert all(map(torch.equal, embed(stick.network, stick.held_out), embed(faces.network, stick.held_out)))
+
+
 def test_a_score_of_own_pictures_needs_some(clothes: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--num must be at least 40"):
         tables.own_report(torch.zeros(39, 1, 28, 28, dtype=torch.uint8), own_yardstick(clothes, 28, 1))

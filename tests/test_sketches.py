@@ -95,7 +95,7 @@ def test_pairs_are_drawings_and_the_faces_of_avatars(drawn: Path, size: int) -> 
     assert torch.equal(found.b, coloured.all())
     assert torch.equal(found.labels, coloured.labels)
     assert torch.equal(alone.labels, coloured.labels) and found.classes == alone.classes == coloured.classes
-    a, b = next(data.pair_batches(found, 4, 0, Fabric(accelerator="cpu", devices=1)))
+    a, b = next(data.batches(found, 4, 0, Fabric(accelerator="cpu", devices=1)))
     assert a.shape == b.shape == (4, 3, size, size) and torch.equal(a[:, 0], a[:, 2])
 
 

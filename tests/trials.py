@@ -71,8 +71,7 @@ def trained(chapter: str, seconds: float, flags: list[str]) -> dict[str, float]:
         return count
 
     Run.steps = until_spent  # type: ignore[method-assign]
-    for name in {"batches", "pair_batches"} & vars(train).keys():
-        setattr(train, name, counted(getattr(train, name)))
+    train.batches = counted(train.batches)
     sys.argv = [str(folder / "train.py"), *flags, "--max-steps", str(10**9)]
     try:
         command_line(train.train, train.Config, chapter, train.PRESETS)

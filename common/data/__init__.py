@@ -20,7 +20,7 @@ from common.data.faces import load_faces
 from common.data.files import open_picture, own_pictures, read_picture
 from common.data.own import load_folder
 from common.data.pairs import NoTestPictures, load_pairs, load_unpaired
-from common.data.pictures import LazyPictures, Pairs, Pictures, batches, data_root, pair_batches, shuffled_order
+from common.data.pictures import LazyPictures, Pairs, Pictures, batches, data_root, shuffled_order
 
 FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says otherwise
 
@@ -56,10 +56,8 @@ def load(
     images = pictures.images
     if not isinstance(images, Tensor):  # decoded or drawn at the wanted size anyway
         return replace(pictures, images=replace(images, channels=channels or images.channels))
-    if channels == 1 and pictures.channels == 3:
-        images = resizing.rgb_to_grayscale(images)
-    if channels == 3 and pictures.channels == 1:
-        images = images.expand(-1, 3, -1, -1).contiguous()
+    if channels not in (None, pictures.channels):
+        images = resizing.rgb_to_grayscale(images, channels)  # from grey: three channels that are alike
     if size is not None and size != pictures.size:
         images = resizing.resize(images, [size, size], antialias=True)
     return replace(pictures, images=images)

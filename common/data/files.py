@@ -41,11 +41,9 @@ def is_picture(name: str | Path) -> bool:
     return Path(name).suffix.lower() in _formats()
 
 
-# ----------------------------------------------------------------------------------------------- one picture
-
-
 def opened_picture(path: str | Path) -> Image.Image:
     """A picture whose pixels are not read yet."""
+    require(not Path(path).is_fifo(), "it is a pipe")  # which would keep everybody waiting
     return Image.open(path, formats=tuple(_formats().values()))
 
 
@@ -117,9 +115,6 @@ def own_pictures(paths: Iterable[Path], white: int = 0) -> list[Path]:
             require(bool(whole) or path != found[-1], str(error))
             print(f"left out: {error}", file=sys.stderr)
     return whole
-
-
-# ---------------------------------------------------------------------------------------------------- folders
 
 
 def hidden(name: str) -> bool:

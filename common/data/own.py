@@ -110,7 +110,7 @@ def _look_at(lazy: LazyPictures, source: Any) -> str | tuple[Tensor | None, list
         picture = lazy.read(source, lazy.size, lazy.channels)
     except UserError as error:
         return str(error)
-    return picture if lazy.fits else None, [int(side.max()) for side in picture.split(3)]
+    return picture if lazy.fits else None, [int(side.max()) for side in picture.chunk(2 - lazy.channels % 2)]
 
 
 def _told(broken: list[str], number: int, skip_broken: bool) -> str:

@@ -1,10 +1,10 @@
 """Two kinds of picture: aligned pairs for chapter 05, and two piles without any order for chapter 06.
 
     data = load_pairs("satellite-map")                    # or "facades", …, or a folder of your own
-    for a, b in pair_batches(data, 1, seed=0, fabric=fabric): ...   # float32 [N, 3, S, S] in [-1, 1], forever
+    for a, b in batches(data, 1, seed=0, fabric=fabric): ...   # float32 [N, C, S, S] in [-1, 1], forever
     side_a, side_b = load_unpaired("satellite-map")       # or "horse2zebra", …, or trainA/ trainB/ testA/ testB/
 
-Shape letters: N pictures, S = height = width.
+Shape letters: N pictures, C channels (3, or 1 grey), S = height = width.
 """
 
 from collections.abc import Sequence
@@ -39,20 +39,20 @@ class NoTestPictures(UserError):
 
 def load_pairs(
     name: str, size: int | None = None, split: str = "train", most: int | None = None, skip_broken: bool = False,
-    white: Sequence[int] = (),
+    white: Sequence[int] = (), channels: int = 3,
 ) -> Pairs:  # fmt: skip
     """Load aligned pictures: `sketches`, `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
 
     Own pictures lie side by side, A left and B right; or in folders `A/` and `B/` under the same names. Either may be inside of
-    `train/` and `test/`; `trainA/`, `trainB/`, `testA/`, `testB/` are read too. `size` is in pixels per side, 64 by default.
-    `most` pairs to look at, spread over the set, are there sooner than all. Of files see `load`. Raises `UserError`.
+    `train/` and `test/`; `trainA/`, `trainB/`, `testA/`, `testB/` are read too. `size` is in pixels per side, 64 by default; 1 of
+    `channels` is grey. `most` pairs to look at, spread over the set, are there sooner than all. Files: see `load`. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
         tiles = satellite.tiles(size or SIZE, split, data_root() / name)[0]
-        return Pairs(name, tiles[spread(len(tiles), most)])
+        return Pairs(name, tiles[spread(len(tiles), most)]).of_channels(channels)
     if name == "sketches":
-        return sketch_pairs(size or SIZE, split, most)
+        return sketch_pairs(size or SIZE, split, most).of_channels(channels)
     root, every, note = _find(name, "pix2pix")
     inner = _below(every, *(f"{side}/{part}/" for side in "AB" for part in ("train", "test", "val")))
     _refuse(inner, name, ": A/ and B/ go into train/ and test/, not around them")
@@ -64,6 +64,10 @@ def load_pairs(
     names = _below(every, inside) if inside else learned
     chosen: list[tuple[str, ...]] = [(name,) for name in names]
     a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
+    both = sorted({Path(n).parent.name for n in names})
+    twins = len(both) == 2 and all(both) and len({Path(n).stem for n in names}) < len(names)
+    said = f"--data: {' and '.join(both)} of {name} share names: if they are the sides of pairs, call them A and B"
+    require(bool(a or b) or not twins, said)
     if a or b:
         twice = sorted({*_below(names, inside + "A/", inside + "B/")} - {*a.values(), *b.values()})
         _refuse(twice, name, ": another picture beside it has the same name")
@@ -75,19 +79,20 @@ def load_pairs(
     paths = tuple(tuple(str(root / file) for file in files) for files in chosen)
     some = tuple(paths[place] for place in spread(len(paths), most))
     note = note if a or b else "; ".join(filter(None, ["side by side, cut in the middle", note]))
-    lazy = LazyPictures(partial(read_pair, white=(*white, *white)), some, size or SIZE, 6)
+    lazy = LazyPictures(partial(read_pair, white=(*white, *white)), some, size or SIZE, 2 * channels)
     images, _, more = read_all(lazy, name, skip_broken)
     return Pairs(name, images, note="; ".join(filter(None, [note, more])))
 
 
 def load_unpaired(
-    name: str, size: int | None = None, split: str = "train", skip_broken: bool = False, white: Sequence[int] = ()
-) -> tuple[Pictures, Pictures]:
+    name: str, size: int | None = None, split: str = "train", skip_broken: bool = False, white: Sequence[int] = (),
+    channels: int = 3,
+) -> tuple[Pictures, Pictures]:  # fmt: skip
     """Load two piles of pictures: `sketches`, `satellite-map`, an archive of CycleGAN's authors, or a folder (or zip) of your own.
 
     Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`; or in `A/`, `B/` as for pairs. The piles
     may differ in length. Those of `sketches` share no face, and those of `satellite-map` come from different regions; only
-    the test pictures of the two are pairs, which serve to score. Raises `UserError`.
+    the test pictures of the two are pairs, which serve to score. `channels` 1 is grey. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
@@ -97,9 +102,11 @@ def load_unpaired(
             region, rng = places[:, 1] // satellite.BAND, torch.Generator().manual_seed(0)
             sides = [torch.nonzero(region % 2 == side).squeeze(1) for side in (0, 1)]
             first, second = (side[torch.randperm(len(side), generator=rng)] for side in sides)
-        return Pictures("satellite", both[first, :3]), Pictures("map", both[second, 3:])
+        piles = [Pictures("satellite", both[first, :3]), Pictures("map", both[second, 3:])]
+        return piles[0].of_channels(channels), piles[1].of_channels(channels)
     if name == "sketches":
-        return sketch_piles(size or SIZE, split)
+        drawings, coloured = sketch_piles(size or SIZE, split)
+        return drawings.of_channels(channels), coloured.of_channels(channels)
     root, names, note = _find(name, "cyclegan")
     layouts = [f"{part}{side}/" for part in ("train", "test", "train/", "test/", "") for side in "AB"]
     beside = sorted({*names} - {*_below(names, *layouts)})
@@ -110,7 +117,7 @@ def load_unpaired(
         if not inside:
             missing = f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)"
             raise NoTestPictures(missing) if split == "test" else UserError(missing)
-        lazy = LazyPictures(partial(read_picture, white=bright), inside, size or SIZE, 3)
+        lazy = LazyPictures(partial(read_picture, white=bright), inside, size or SIZE, channels)
         images, _, more = read_all(lazy, f"{name} {side}", skip_broken, side[-2])
         piles.append(Pictures(f"{name} {side}", images, note="; ".join(filter(None, [note, more]))))
     return piles[0], piles[1]
@@ -128,7 +135,8 @@ def read_pair(paths: tuple[str, ...], size: int, channels: int, white: tuple[int
         require(w % 2 == 0, f"--data: {paths[0]} is no pair side by side: its halves would differ, at {first}")
         opened = [picture.crop((left, 0, left + w // 2, h)) for picture, left in zip(opened, (0, w // 2))]
     require(first == second, f"--data: {paths[0]} is {first} pixels and {paths[-1]} {second}: they need one size")
-    return torch.cat([pil_to_tensor(ImageOps.fit(p, (size, size), Image.Resampling.LANCZOS)) for p in opened])
+    fitted = [ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS) for picture in opened]
+    return torch.cat([pil_to_tensor(picture.convert("L") if channels == 2 else picture) for picture in fitted])
 
 
 def _find(name: str, kind: str) -> tuple[Path, list[str], str]:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from common import explained, require
 from common.images import to_float
@@ -121,10 +122,18 @@ class Pictures:
         """Every picture: uint8 [N, C, H, W]."""
         return self.images[list(range(len(self)))]
 
+    def of_channels(self, channels: int) -> Self:
+        """The same, with 1 channel (grey) or 3 where there are three."""
+        if channels == 3:
+            return self
+        if isinstance(self.images, LazyPictures):
+            return replace(self, images=replace(self.images, channels=self.images.channels // 3))
+        return replace(self, images=rgb_to_grayscale(self.images.unflatten(1, (-1, 3))).flatten(1, 2))
+
 
 @dataclass(frozen=True)
 class Pairs(Pictures):
-    """Aligned square pictures A and B; `images` is uint8 [N, 6, S, S], the three channels of A and then those of B."""
+    """Aligned square pictures A and B; `images` is uint8 [N, 2 C, S, S], the channels of A and then those of B."""
 
     @property
     def channels(self) -> int:
@@ -132,19 +141,12 @@ class Pairs(Pictures):
         return self.images.shape[1] // 2
 
     def batch(self, indices: list[int], images: Tensor) -> tuple[Tensor, Tensor]:
-        """One whole batch: A and B, each uint8 [N, 3, S, S]."""
+        """One whole batch: A and B, each uint8 [N, C, S, S]."""
         a, b = images.chunk(2, dim=1)
         return a, b
 
-    @property
-    def a(self) -> Tensor:
-        """Every picture of A: uint8 [N, 3, S, S]."""
-        return self.all().chunk(2, dim=1)[0]
-
-    @property
-    def b(self) -> Tensor:
-        """Every picture of B: uint8 [N, 3, S, S]."""
-        return self.all().chunk(2, dim=1)[1]
+    a = property(lambda self: self.all().chunk(2, dim=1)[0])  # every picture of A: uint8 [N, C, S, S]
+    b = property(lambda self: self.all().chunk(2, dim=1)[1])  # and of B
 
 
 def shuffled_order(
@@ -182,7 +184,7 @@ def _ahead(data: Pictures, order: Iterator[list[int]], batches_ahead: int = 4) -
 
 
 def batches(data: Pictures, n: int, seed: int, fabric: Fabric, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches on the run's device: this process's share of float32 [n, C, H, W] in [-1, 1], and labels [n].
+    """Endless batches on the run's device: this process's share of float32 [n, C, H, W] in [-1, 1], and labels [n]; of pairs, A and B.
 
     `n` counts the pictures of all processes together. `start` skips that many batches (for resuming).
     """
@@ -191,11 +193,5 @@ def batches(data: Pictures, n: int, seed: int, fabric: Fabric, start: int = 0) -
     require(n % world == 0, f"--batch-size {n} cannot be shared evenly by {world} processes")
     order = shuffled_order(len(data), n, seed, start, fabric.global_rank, world)
     read = map(data.__getitem__, order) if isinstance(data.images, Tensor) else _ahead(data, order)
-    for images, labels in read:
-        yield to_float(fabric.to_device(images)), fabric.to_device(labels)
-
-
-def pair_batches(pairs: Pairs, n: int, seed: int, fabric: Fabric, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """`batches` of n pairs for ever: (a, b), each this process's share of float32 [n, 3, S, S] in [-1, 1]."""
-    for a, b in batches(pairs, n, seed, fabric, start):
-        yield a, to_float(b)
+    for images, other in map(fabric.to_device, read):
+        yield to_float(images), to_float(other) if other.dtype == torch.uint8 else other

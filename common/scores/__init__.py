@@ -6,8 +6,7 @@ because they cannot be compared with published ones:
     FCD        Fréchet distance of two Gaussians fitted to the features, ‖μ₁−μ₂‖² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½); 0 is best
     KCD        kernel distance (unbiased MMD², cubic polynomial kernel); 0 is best, small negative values are noise
     CS         classifier score exp E KL(p(y|x) ‖ p(y)), above 1 and below 10 (digits) or 35 (hair styles of faces). A mean over
-               ten parts, as IS: in 500 pictures no class is drawn just as often as another, so that the perfect score of
-               5,000 is 9.92 or 33.9. It ignores the reference, so never rank by it alone
+               ten parts, as IS. It ignores the reference, so never rank by it alone
     precision  share of generated pictures that lie where real ones do (k = 3 nearest neighbours)
     recall     share of real pictures that lie where generated ones do
 

@@ -26,8 +26,6 @@ PINNED = {
 # A run on the starter pictures, which are the test set, is scored against the training set, and the other way round.
 FULL = {"mnist-10k": "mnist", "fashion-10k": "fashion-mnist"}
 STARTER = {full: starter for starter, full in FULL.items()}
-
-
 LEAST_OWN = 40  # pictures of your own that a score needs: half of them are the floor
 
 
@@ -86,15 +84,18 @@ def own_yardstick(data_name: str, size: int, channels: int, **reading: Any) -> Y
     The pictures have the `size` and `channels` of the run before they get those of the network. Half of them are the reference,
     the others the floor. The run has seen both. Raises `UserError`.
     """
-    faces = yardstick("avatars")
-    real, seen = load(data_name, size, channels, **reading).all().expand(-1, 3, -1, -1), faces.network.size
+    weights = _read_pinned("avatars-cnn64-v1.safetensors")
+    network = Classifier(64, 3, (len(weights["head.1.bias"]),)).eval().requires_grad_(False)  # all attributes as one
+    network.load_state_dict(weights)
+    network_id = f"avatars-cnn64-v1@{PINNED['avatars-cnn64-v1.safetensors'][:8]}"
+    real, seen = load(data_name, size, channels, **reading).all().expand(-1, 3, -1, -1), network.size
     require(len(real) >= LEAST_OWN, f"a score needs {LEAST_OWN} real pictures, and {data_name} has {len(real)}")
     some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:10_000]  # enough, and soon done
     mixed = resizing.resize(real[some], [seen, seen], antialias=True)
     reference, floor = mixed[: 2 * (len(mixed) // 2)].chunk(2)
-    features, _ = embed(faces.network, reference)
+    features, _ = embed(network, reference)
     known = f"{len(reference):,} pictures of {data_name}, which the run has seen"
-    return Yardstick(faces.network, faces.network_id, known, *statistics(features), features[:5000], floor, ())
+    return Yardstick(network, network_id, known, *statistics(features), features[:5000], floor, ())
 
 
 def _read_pinned(file: str) -> dict[str, Tensor]:
