@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from matplotlib.figure import Figure
 
 # glibc hands each large block of memory back to the system, to have it mapped and cleared anew a moment later: without this the
 # tests took 6.4 minutes of system time, with it 1.8. It is read when a process starts: a worker, a notebook's kernel, a script.
@@ -34,7 +35,7 @@ QUICK = ("test_checkpoint", "test_diagnosis", "test_images", "test_scores", "tes
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from common import load_chapter
+from common import load_chapter, notebook
 
 
 def forget_chapters() -> None:
@@ -71,6 +72,18 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
+def no_curves(history: object) -> Figure:
+    """In the place of `plot_curves`: the picture of a short run's curves takes longer than all of its steps."""
+    return Figure(figsize=(1, 1))
+
+
+@pytest.fixture(autouse=True)
+def only_some_draw_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each README's first command and tests of curves draw them; all other runs write an empty picture."""
+    if request.path.stem != "test_notebook" and not any(s in request.node.name for s in ("curves", "/train.py]")):
+        monkeypatch.setattr(notebook, "plot_curves", no_curves)
+
+
 def start(path: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
     """Start a script, or a module with "-m", in a process of its own."""
     command = [sys.executable, path if path == "-m" else str(ROOT / path), *map(str, arguments)]
@@ -85,6 +98,7 @@ def start(path: str, *arguments: object, **options: object) -> subprocess.Popen[
 def live(path: str, arguments: list[str], environment: dict[str, str], log: str) -> None:
     """One life of a script, as from the command line; what it says is appended to the file `log`."""
     torch.set_num_threads(1)  # sums in one order
+    notebook.plot_curves = no_curves
     os.environ.update(environment)
     sys.path.insert(0, str((ROOT / path).parent))
     sys.argv = [path, *arguments]

@@ -41,7 +41,7 @@ SMALL = [
 ]
 
 
-def test_a_run_writes_everything_and_says_where(script: Script, tmp_path: Path) -> None:
+def test_a_run_writes_everything_its_curves_too_and_says_where(script: Script, tmp_path: Path) -> None:
     out = tmp_path / "run"
     code, printed, _ = script(TRAIN, *SMALL, "--max-steps", 7, "--sample-every", 3, "--out", out)
     assert code == 0
