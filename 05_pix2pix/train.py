@@ -14,7 +14,7 @@ python 05_pix2pix/train.py --resume runs/05_pix2pix/TIME
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -89,10 +89,6 @@ class Config(Settings):
     ema_decay: Share = 0.999  # ours: the answers come from an average of the generator over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the steps after which the rate falls to 0; the later program; paper: 1
 
-    @property
-    def reading(self) -> dict[str, Any]:
-        return super().reading | {"channels": self.channels}
-
     def __post_init__(self) -> None:
         depth(self.size)  # before anything is drawn or downloaded
         check_patch(self.patch, self.size)
@@ -151,9 +147,9 @@ def mean_of(points: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 def examples(config: Config, most: int = 8) -> tuple[Tensor, Tensor]:
     """Pairs to look at while training, spread over the test split, or over the training pairs where there is none."""
     try:
-        pairs = load_pairs(config.data, config.size, "test", most, **config.reading)
+        pairs = load_pairs(config.data, config.size, "test", most, **config.reading, channels=config.channels)
     except NoTestPictures:  # a folder of your own may have no test/
-        pairs = load_pairs(config.data, config.size, "train", most, **config.reading)
+        pairs = load_pairs(config.data, config.size, "train", most, **config.reading, channels=config.channels)
     return pairs[list(range(len(pairs)))]
 
 
@@ -161,7 +157,7 @@ def train(config: Config) -> Path:
     """Learn the translation; returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
-        data = load_pairs(config.data, config.size, **config.reading)
+        data = load_pairs(config.data, config.size, **config.reading, channels=config.channels)
         shown = examples(config)
 
     # Networks, their optimisers and the decay of the learning rate

@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
@@ -88,10 +88,6 @@ class Config(Settings):
     ema_decay: Share = 0.999  # ours: the translators kept are averages over about 1,000 steps; paper: 0
     decay_from: Fraction = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
 
-    @property
-    def reading(self) -> dict[str, Any]:
-        return super().reading | {"channels": self.channels}
-
     def __post_init__(self) -> None:
         enough = self.batch_size >= self.processes
         require(enough, f"--batch-size must be at least {self.processes} (1 a process), not {self.batch_size}")
@@ -145,7 +141,7 @@ def train(config: Config) -> Path:
     """Play two games, one for each direction, that the cycle ties together; returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
-        data_a, data_b = load_unpaired(config.data, config.size, **config.reading)
+        data_a, data_b = load_unpaired(config.data, config.size, **config.reading, channels=config.channels)
     size, layers = data_a.size, LAYERS[config.patch]
     check_size(size, layers)
 

@@ -47,7 +47,7 @@ def show_grid(pictures: Tensor | Mapping[str, Tensor], columns: int = 8, title: 
 
 
 def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str] | None = None) -> Figure:
-    """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share one); all but "growth" smoothed.
+    """The curves of a run: one plot for each group of tags ("loss/d" and "loss/g" share one); all but "growth" and "rate" smoothed.
 
     `titles` names the groups to show, each with its title; without it all are shown. Pale lines are the values themselves.
     """
@@ -59,7 +59,7 @@ def plot_curves(history: Mapping[str, Sequence[float]], titles: Mapping[str, str
     for axis in axes[len(groups) :]:
         axis.remove()
     for axis, group in zip(axes, groups, strict=False):
-        window = 1 if group == "growth" else max(1, min(15, len(history["step"]) // 10))
+        window = 1 if group in ("growth", "rate") else max(1, min(15, len(history["step"]) // 10))
         for tag in (tag for tag in history if tag.startswith(f"{group}/")):
             name = tag.split("/")[1]
             colour = REAL if "real" in name else FAKE if "fake" in name or name.startswith(("g", "to_")) else JUDGE
