@@ -93,7 +93,7 @@ def main(config: Config) -> None:
     generator, settings = load_generator(config.weights)
     generator.to(device)
     rng = torch.Generator().manual_seed(config.seed)
-    z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
+    z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)  # --interpolate needs 32
     fake = torch.cat([generator(part) for part in z.split(100)])[:num]
     shown = fake if config.separate or not scoring else fake[:64]
     written = images.save_all(shown, config.file("grid.png"), scale=2, separate=config.separate)

@@ -11,9 +11,10 @@ a tanh: tanh(x) = 2 sigmoid(2x) - 1 is the same curve on [-1, 1].
 Shape letters: N pictures in a batch, C channels, H = W = size, D latent numbers.
 """
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
 
@@ -26,9 +27,8 @@ class Maxout(nn.Module):
         self.linear = nn.Linear(in_features, out_features * pieces)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (
-            self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
-        )  # [N, out * pieces] -> [N, out, pieces] -> [N, out]
+        pieces = self.linear(x).unflatten(1, (-1, self.pieces))  # [N, out * pieces] -> [N, out, pieces]
+        return pieces.amax(2)  # [N, out]
 
 
 class Generator(nn.Module):
@@ -55,12 +55,12 @@ class Generator(nn.Module):
         self.latent_dim, self.shape = latent_dim, shape
         layers: list[nn.Module] = []
         widths = [latent_dim, *hidden]
-        for in_features, out_features in zip(widths, hidden, strict=False):
+        for in_features, out_features in pairwise(widths):
             layers.append(nn.Linear(in_features, out_features, bias=not batch_norm))  # BatchNorm has its own bias
             if batch_norm:
                 layers.append(nn.BatchNorm1d(out_features))
             layers.append(nn.LeakyReLU(leaky_slope) if leaky_slope else nn.ReLU())
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], torch.Size(shape).numel()), nn.Tanh())
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], math.prod(shape)), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z).unflatten(1, self.shape)  # [N, D] -> [N, C*H*W] -> [N, C, H, W]
@@ -89,8 +89,8 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = [nn.Flatten()]  # [N, C, H, W] -> [N, C*H*W]
         if input_dropout:
             layers.append(nn.Dropout(input_dropout))
-        widths = [torch.Size(shape).numel(), *hidden]
-        for in_features, out_features in zip(widths, hidden, strict=False):
+        widths = [math.prod(shape), *hidden]
+        for in_features, out_features in pairwise(widths):
             if maxout_pieces:
                 layers.append(Maxout(in_features, out_features, maxout_pieces))
             else:

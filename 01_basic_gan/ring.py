@@ -85,8 +85,9 @@ def value(p_data: Tensor, p_g: Tensor, cell: float) -> float:
 
     It is -log 4 where the two densities are equal, and -log 4 + 2 JSD(p_data, p_g) in general.
     """
-    real, fake = optimal_discriminator(p_data, p_g), optimal_discriminator(p_g, p_data)  # D* and 1 - D*
-    terms = torch.special.xlogy(p_data, real) + torch.special.xlogy(p_g, fake)  # 0 log 0 = 0
+    d_star, rest = optimal_discriminator(p_data, p_g), optimal_discriminator(p_g, p_data)  # D* and 1 - D*
+    terms = torch.special.xlogy(p_data, d_star) + torch.special.xlogy(p_g, rest)  # 0 log 0 = 0
+    # nan: 0 / 0 where both densities are 0; -inf: log 0 where D* or 1 - D* rounds to 0, under a density near 0.
     return (terms.nan_to_num(nan=0.0, neginf=0.0) * cell).sum().item()
 
 
@@ -137,12 +138,12 @@ def train(
         fake = generator(torch.randn(config.batch_size, LATENT_DIM))
         if config.unroll:
 
-            def surrogate(weights: dict[str, Tensor], real: Tensor = real, fake: Tensor = fake) -> Tensor:
+            def loss_at(weights: dict[str, Tensor], real: Tensor = real, fake: Tensor = fake) -> Tensor:  # L_D(theta)
                 real_logits = functional_call(discriminator, weights, real)
                 fake_logits = functional_call(discriminator, weights, fake)
                 return discriminator_loss(real_logits, fake_logits, *targets)
 
-            weights = unrolled(discriminator, surrogate, config.unroll, config.unroll_lr)
+            weights = unrolled(discriminator, loss_at, config.unroll, config.unroll_lr)
             fake_logits = functional_call(discriminator, weights, fake)
         else:
             fake_logits = discriminator(fake)

@@ -36,8 +36,8 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, real_targets: T
 def generator_loss(fake_logits: Tensor, kind: str) -> Tensor:
     """Minimise -log D(G(z)) (non-saturating, section 3), or log(1 - D(G(z))) (saturating, Eq. 1); D = sigmoid(logits)."""
     if kind == "saturating":
-        return -F.softplus(fake_logits).mean()  # log(1 - sigmoid(logits))
-    return F.softplus(-fake_logits).mean()  # -log(sigmoid(logits))
+        return -F.softplus(fake_logits).mean()  # log(1 - sigmoid(a)), since softplus(a) = log(1 + exp(a))
+    return F.softplus(-fake_logits).mean()  # -log(sigmoid(a)), without a sigmoid that may round to 0
 
 
 def draw_targets(n: int, smoothing: float, flip: float, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -52,7 +52,7 @@ def draw_targets(n: int, smoothing: float, flip: float, device: torch.device) ->
     return real, fake
 
 
-@dataclass
+@dataclass  # pydantic's. Each field is a flag: its type is the range, and the comment beside it the text of --help
 class Config(Settings):
     """Train chapter 01: a fully connected GAN."""
 
@@ -109,12 +109,12 @@ def train(config: Config) -> Path:
     """Run Algorithm 1 (with one discriminator step a generator step); returns the folder of the run."""
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process draws or downloads, the others read
-        data = load(config.data, config.size, config.channels, **config.reading)
+        data = load(config.data, config.size, config.channels, **config.reading)  # --skip-broken, --white
 
-    # Two networks with an optimiser each, and the averaged generator that is sampled from
+    # Two networks with an optimiser each, and `ema`, the average of G. All get wrapped: `.module` is what is inside.
     shape = (data.channels, data.size, data.size)
     build = {"latent_dim": config.latent_dim, "hidden": config.generator_hidden, "shape": shape}
-    build |= {"batch_norm": config.batch_norm, "leaky_slope": config.leaky_slope}
+    build |= {"batch_norm": config.batch_norm, "leaky_slope": config.leaky_slope}  # kept beside the weights
     generator = Generator(**build)
     discriminator = Discriminator(
         config.discriminator_hidden, shape, config.dropout, config.input_dropout, config.maxout_pieces
@@ -124,14 +124,14 @@ def train(config: Config) -> Path:
     discriminator, opt_d = fabric.setup(discriminator, make_optimizer(discriminator, config.lr_d, config))
 
     networks = {"generator": generator, "discriminator": discriminator}
-    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)
+    run = Run(config, fabric, CHAPTER, data, networks, ema=ema, opt_g=opt_g, opt_d=opt_d)  # --resume fills them
     fixed_z = torch.randn(64, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
     real_batches = batches(data, config.batch_size, config.seed, fabric, start=run.step)
 
     for _ in run.steps():
-        # (1) Discriminator: ascend Eq. 1. The generator does not learn here, so keep no graph for it.
+        # (1) Discriminator: ascend Eq. 1, so descend -V. The generator does not learn here, so keep no graph for it.
         real, _ = next(real_batches)  # [N, C, H, W]
-        z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
+        z = run.randn(config.batch_size, config.latent_dim)  # [N, D]; the same on any device and after --resume
         with torch.no_grad():
             fake = generator(z)  # [N, C, H, W]
         real_logits = discriminator(real)  # [N]
@@ -159,7 +159,7 @@ def train(config: Config) -> Path:
             run.log(curves)
         if run.sample_now:
             with run.without_side_effects():
-                run.sample("fixed_z", ema.module.eval()(fixed_z))
+                run.sample("fixed_z", ema.module.eval()(fixed_z))  # the same z each time, to compare the grids
         if run.save_now:
             run.save(ema.module, build | {"data": config.data})
 

@@ -39,7 +39,7 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Pictures, walks, vector arithmetic and scores from a trained generator of chapter 02."""
 
-    MADE_BY: ClassVar[tuple[str, ...]] = ("ema", "strength")
+    MADE_BY: ClassVar[tuple[str, ...]] = ("ema", "strength")  # no flag: those that `file` writes into names of files
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, 4,000 to look for an --attribute in, or 5,000 to score
@@ -146,7 +146,7 @@ def main(config: Config) -> None:
     generator, settings = load_generator(config.weights, config.ema)
     generator.to(device)
     rng = torch.Generator().manual_seed(config.seed)
-    z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)
+    z = torch.randn(max(num, 64), generator.latent_dim, generator=rng).to(device)  # --interpolate needs 24
     fake = torch.cat([generator(part) for part in z.split(50)])[:num]
     shown = fake if config.separate or not scoring else fake[:64]
     written = images.save_all(shown, config.file("grid.png"), separate=config.separate)

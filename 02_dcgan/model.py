@@ -63,8 +63,8 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))  # starts as if the layer were not there
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))  # [N, P, K]
-        seen = F.scaled_dot_product_attention(q, k, v, scale=1.0)  # SAGAN does not divide by sqrt(K)
+        q, k, v = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))  # v: [N, P, K]
+        seen = F.scaled_dot_product_attention(q, k, v, scale=1.0)  # q, k: [N, P, K / 8]; SAGAN divides by no root
         return x + self.gamma * seen.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
@@ -113,7 +113,7 @@ class Generator(nn.Module):
         self.latent_dim, self.shape, self.uniform_z = latent_dim, shape, uniform_z
         base, doublings = stages(shape[1])
         channels = widths(width, doublings)[::-1]  # from the smallest map outwards
-        norm = "batch-norm" not in without  # guideline 2: BatchNorm in both networks, but not in G's output layer
+        norm = "batch-norm" not in without  # guideline 2, but not in G's output (which has no bias, as the usual port)
 
         def after(out_channels: int) -> list[nn.Module]:  # guideline 4: ReLU in all layers but the output
             activation = nn.Tanh() if "relu" in without else nn.ReLU()
@@ -139,7 +139,7 @@ class Generator(nn.Module):
 
 
 def doubled(in_channels: int, out_channels: int, kind: Upsampling, bias: bool) -> list[nn.Module]:
-    """Layers that turn a map [N, in, H, W] into [N, out, 2H, 2W]; guideline 1: by a learned stride."""
+    """Layers that turn a map [N, in, H, W] into [N, out, 2H, 2W]; guideline 1: the network learns how to enlarge."""
     if kind == "resize":
         return [nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)]
     kernel, extra = (4, 0) if kind == "transposed-4" else (3, 1)
@@ -170,11 +170,11 @@ class Discriminator(nn.Module):
         super().__init__()
         base, doublings = stages(shape[1])
         channels = [shape[0], *widths(width, doublings)]
-        norm = not spectral and "batch-norm" not in without
+        norm = not spectral and "batch-norm" not in without  # then no layer has a bias, as in the usual port
         layers: list[nn.Module] = []
         side = shape[1]
-        for in_channels, out_channels in pairwise(channels):
-            normed = norm and in_channels != shape[0]  # guideline 2: not in D's input layer
+        for i, (in_channels, out_channels) in enumerate(pairwise(channels)):
+            normed = norm and i > 0  # guideline 2: not in D's input layer
             if "strides" in without:  # guideline 1: strides, so that the network learns its own downsampling
                 layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=not norm), nn.MaxPool2d(2)]
             else:
@@ -186,8 +186,8 @@ class Discriminator(nn.Module):
                 layers.append(SelfAttention(out_channels))
         self.body = nn.Sequential(*layers)
         flat = channels[-1] * base**2
-        self.close = MinibatchDiscrimination(flat) if minibatch else None
-        self.from_close = nn.Linear(self.close.kernels, 1) if self.close else None
+        self.closeness = MinibatchDiscrimination(flat) if minibatch else None
+        self.closeness_head = nn.Linear(self.closeness.kernels, 1) if self.closeness else None
         if "all-convolutional" in without:  # guideline 3
             self.head = nn.Sequential(nn.Flatten(), nn.Linear(flat, 512), nn.LeakyReLU(0.2), nn.Linear(512, 1))
         else:
@@ -205,6 +205,6 @@ class Discriminator(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         features = self.features(pictures)
         logits = self.head(features)  # [N, 1]
-        if self.close and self.from_close:  # one linear layer on [features, closeness], written as a sum
-            logits = logits + self.from_close(self.close(features.flatten(1)))
+        if self.closeness and self.closeness_head:  # one linear layer on [features, closeness], written as a sum
+            logits = logits + self.closeness_head(self.closeness(features.flatten(1)))
         return logits.squeeze(1)

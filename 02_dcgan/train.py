@@ -34,7 +34,7 @@ Loss = Literal["non-saturating", "hinge", "least-squares"]
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: Loss, smoothing: float = 0.0) -> Tensor:
-    """What D minimises, with the logits a, D = sigmoid(a), and the target 1 - smoothing for real pictures (not in hinge).
+    """What D minimises, with logits a [N] -> [], D = sigmoid(a), and the target 1 - smoothing for real (not in hinge).
 
     non-saturating: -log D(x) - log(1 - D(G(z))), the negative of Eq. 1 of arXiv:1406.2661;
     hinge: max(0, 1 - a(x)) + max(0, 1 + a(G(z))), arXiv:1705.02894;
@@ -79,7 +79,7 @@ class Config(Settings):
     width_g: PositiveInt = 32  # channels of the generator's last hidden map; ours: figure 1 has 128, the usual port 64
     width_d: PositiveInt = 32  # channels of the discriminator's first hidden map; ours: the same
     upsampling: Upsampling = "transposed-4"  # ours: kernel 4, which the stride of 2 divides; the paper has 5
-    attention: NonNegativeInt = 0  # self-attention in both networks at the map of so many pixels (arXiv:1805.08318)
+    attention: NonNegativeInt = 0  # self-attention at the map of so many pixels a side, 0: none (arXiv:1805.08318)
     without: tuple[Guideline, ...] = ()  # guidelines of section 3 to take away, to see what they are for
 
     # The game
@@ -132,8 +132,8 @@ def augmented(x: Tensor) -> Tensor:
     moves[:, :, 2] = torch.randint(-far, far + 1, (number, 2), device=device) * 2 / side  # a picture is 2 wide
     x = F.grid_sample(x, F.affine_grid(moves, list(x.shape), False), "nearest", align_corners=False)  # grey comes in
     first = torch.randint(-side // 4, side - side // 4, (2, number, 1), device=device)  # the square's, left and above
-    inside = torch.arange(side, device=device) - first
-    across, down = (inside >= 0) & (inside < side // 2)  # which columns and rows the hidden square has: [N, W], [N, H]
+    offset = torch.arange(side, device=device) - first  # [2, N, side], from the square's left and upper edge
+    across, down = (offset >= 0) & (offset < side // 2)  # which columns and rows the hidden square has: [N, W], [N, H]
     return x * ~(down[:, None, :, None] & across[:, None, None, :])
 
 
@@ -185,7 +185,7 @@ def train(config: Config) -> Path:
         real, _ = next(real_batches)  # [N, C, H, W]
         real = real.contiguous(memory_format=torch.channels_last)
         if config.mirror:
-            real = torch.where(run.randn(len(real) * fabric.world_size, 1, 1, 1) < 0, real.flip(3), real)
+            real = torch.where(run.randn(config.batch_size, 1, 1, 1) < 0, real.flip(3), real)  # a coin for each
         z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
         with torch.no_grad():
             fake = generator(z)
@@ -200,7 +200,7 @@ def train(config: Config) -> Path:
         z = run.randn(config.batch_size, config.latent_dim)
         with without_weight_gradients(fabric, discriminator):
             fake = seen(generator(z), config, step)
-            if config.feature_matching:
+            if config.feature_matching:  # `.module`: Fabric's wrapper serves only `forward`; this runs in fp32
                 with torch.no_grad():
                     real_features = discriminator.module.features(seen(real, config, step))
                 loss_g = feature_matching_loss(real_features, discriminator.module.features(fake))

@@ -6,7 +6,8 @@
     python 03_wgan_gp/gaussians.py --modes 8
 
 The mixtures are those of section 3.1 of arXiv:1704.00028, where the generator is fixed; training it too follows the authors'
-gan_toy.py. Differs from that file: 8 latents instead of 2, tanh, width 128, a rate that falls to zero, fewer steps.
+gan_toy.py. Differs from that file: wider Gaussians, 8 latents instead of 2, tanh, width 128 instead of 512, batch 128
+instead of 256, beta1 0 instead of 0.5, larger rates, which fall to zero, and fewer steps.
 
 Shape letters: N points, M modes.
 """
@@ -128,7 +129,7 @@ def train(
     opt_g, opt_d = make_optimizer(generator, config), make_optimizer(judge, config)
 
     for step in trange(1, config.steps + 1, unit="step", disable=None, leave=False):
-        for optimizer in (opt_g, opt_d):
+        for optimizer in (opt_g, opt_d):  # the rate falls evenly to zero
             optimizer.param_groups[0]["lr"] = config.lr * (1 - (step - 1) / config.steps)
         # (1) The judge, n_critic times
         for _ in range(config.n_critic):

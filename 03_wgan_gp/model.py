@@ -43,7 +43,7 @@ class Generator(nn.Module):
 
     Args:
         latent_dim: numbers in z.
-        width: channels of the layer next to the picture; doubled at each step inwards.
+        width: channels of the layer next to the picture; doubled at each step inwards, at most 8 * width.
         shape: (C, H, W) of the pictures.
         batch_norm: normalise each hidden layer over the batch. Here it is allowed: no penalty looks at the generator.
     """
@@ -77,7 +77,7 @@ class Critic(nn.Module):
     """f(x): pictures [N, C, H, W] in [-1, 1] -> scores [N], any real number; only differences of scores mean something.
 
     Args:
-        width: channels of the layer next to the picture; doubled at each step inwards.
+        width: channels of the layer next to the picture; doubled at each step inwards, at most 8 * width.
         shape: (C, H, W) of the pictures.
         norm: "layer" normalises each picture on its own (see above), "none" does nothing. There is no "batch".
     """

@@ -163,11 +163,11 @@ def train(config: Config) -> Path:
         # (1) Critic, n_critic times: descend Eq. 3, so that its scores measure the distance as well as they can.
         for _ in range(config.n_critic):
             real, _ = next(real_batches)  # [N, C, H, W]
-            real = real.contiguous(memory_format=torch.channels_last)
+            real = real.contiguous(memory_format=torch.channels_last)  # as the networks: faster convolutions
             z = run.randn(config.batch_size, config.latent_dim)  # [N, D]
             with torch.no_grad():
                 fake = generator(z)
-            epsilon = torch.special.ndtr(run.randn(config.batch_size))  # [N], U[0, 1]: a normal number's own CDF
+            epsilon = torch.special.ndtr(run.randn(config.batch_size))  # [N], U[0, 1]: the normal CDF of normal numbers
             # One pass for both halves is faster, and the same: without BatchNorm they do not see each other.
             real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)  # [N], [N]
             loss_d = critic_loss(real_scores, fake_scores)

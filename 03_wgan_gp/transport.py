@@ -2,8 +2,8 @@
 
 The Jensen-Shannon divergence, which the game of chapter 01 minimises, and the Wasserstein distance W, also called the
 earth mover's: the least mean distance over which the mass of one distribution has to be carried to become the other (Eq. 1 of
-arXiv:1701.07875). On a line there is a formula for W, for equally many points in any space a solver of SciPy, and
-in 784 dimensions only a critic.
+arXiv:1701.07875). On a line there is a formula for W, and for two clouds of equally many points a solver of SciPy. For
+two distributions of pictures, known by samples alone, a critic estimates it.
 
 Shape letters: N points, B bins, D dimensions.
 """
@@ -16,13 +16,14 @@ from torch import Tensor
 def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
     """JSD of two discrete distributions [B]: 0 where they are equal, log 2 where they have nothing in common. -> []."""
     m = (p + q) / 2
-    return sum(torch.special.xlogy(part, part / m).nan_to_num(0).sum() for part in (p, q)) / 2  # type: ignore[return-value]
+    kl_p, kl_q = (torch.special.xlogy(part, part / m).nan_to_num(0).sum() for part in (p, q))  # 0 log(0 / 0) = 0
+    return (kl_p + kl_q) / 2
 
 
 def earth_mover(p: Tensor, q: Tensor, positions: Tensor) -> Tensor:
     """W of two discrete distributions [B] at increasing positions [B] on a line: the sum of |F_p - F_q| times the gaps.
 
-    What lies too much to the left of a gap, F_p - F_q in total, has to be carried over it, whoever carries it. -> [].
+    F is the cumulative sum. What lies too much to the left of a gap, F_p - F_q, has to be carried over it. -> [].
     """
     surplus = (p - q).cumsum(0)[:-1]  # [B - 1], one for each gap
     return (surplus.abs() * positions.diff()).sum()

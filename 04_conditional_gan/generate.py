@@ -11,6 +11,7 @@ python 04_conditional_gan/generate.py --weights runs/04_conditional_gan/TIME/wei
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -40,7 +41,10 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Pictures, walks and scores from a trained generator of chapter 04."""
 
-    MADE_BY: ClassVar[tuple[str, ...]] = ("label", "truncation")
+    MADE_BY: ClassVar[tuple[str, ...]] = (
+        "label",
+        "truncation",
+    )  # no flag: those that `file` writes into names of files
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     label: str | None = None  # the class to draw, by name or number; default: all of them, one a column
@@ -118,7 +122,7 @@ def main(config: Config) -> None:
 
     if config.label is None:
         num = 10 * classes if scoring or config.num is None else config.num
-        z, labels = latents(-(-num // classes)).repeat_interleave(classes, 0), torch.arange(num) % classes
+        z, labels = latents(math.ceil(num / classes)).repeat_interleave(classes, 0), torch.arange(num) % classes
         columns = classes
     else:
         num, label = config.num or 64, find_label(config.label, settings["names"])

@@ -123,7 +123,7 @@ def train(config: Config) -> LineGenerator:
     discriminator = LineDiscriminator(config.condition, config.width)
     opt_g = torch.optim.Adam(generator.parameters(), config.lr, betas=(0.0, 0.99), fused=True)
     opt_d = torch.optim.Adam(discriminator.parameters(), config.lr, betas=(0.0, 0.99), fused=True)
-    cool = [torch.optim.lr_scheduler.LinearLR(opt, 1.0, 0.0, config.steps) for opt in (opt_g, opt_d)]
+    schedules = [torch.optim.lr_scheduler.LinearLR(opt, 1.0, 0.0, config.steps) for opt in (opt_g, opt_d)]
 
     for _ in range(config.steps):
         # (1) Discriminator: the same losses as on pictures
@@ -145,7 +145,7 @@ def train(config: Config) -> LineGenerator:
         opt_g.zero_grad()
         loss_g.backward()
         opt_g.step()
-        for schedule in cool:
+        for schedule in schedules:
             schedule.step()
     return generator
 

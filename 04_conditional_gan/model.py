@@ -37,9 +37,9 @@ def stages(size: int) -> tuple[int, int]:
     return base, doublings
 
 
-def widths(size: int, width: int) -> list[int]:
+def widths(width: int, doublings: int) -> list[int]:
     """Channels from the layer next to the picture inwards: doubled at each step, at most 8 * width."""
-    return [width * min(2**step, 8) for step in range(stages(size)[1])]
+    return [width * min(2**i, 8) for i in range(doublings)]
 
 
 def look_up(table: nn.Embedding, labels: Tensor) -> Tensor:
@@ -97,10 +97,10 @@ class Generator(nn.Module):
         if condition != "projection":
             self.embed = nn.Embedding(classes, EMBEDDING_DIM)  # starts as N(0, 1), the scale of z
             in_channels += EMBEDDING_DIM
-        base, _ = stages(shape[-1])
+        base, doublings = stages(shape[-1])
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
         bias = not batch_norm and condition != "projection"  # elsewhere the shift stands in for it
-        for i, out_channels in enumerate(reversed(widths(shape[-1], width))):
+        for i, out_channels in enumerate(reversed(widths(width, doublings))):
             up = (base, 1, 0) if i == 0 else (4, 2, 1)  # kernel, stride, padding: 1×1 -> base×base, then doubled
             self.convs.append(nn.ConvTranspose2d(in_channels, out_channels, *up, bias=bias))
             if condition == "projection":
@@ -147,13 +147,14 @@ class Discriminator(nn.Module):
         super().__init__()
         self.condition, self.classes = condition, classes
         channels, size, _ = shape
+        base, doublings = stages(size)
         layers: list[nn.Module] = []
         in_channels = channels + (condition == "embedding")
-        for out_channels in widths(size, width):
+        for out_channels in widths(width, doublings):
             layers += [nn.Conv2d(in_channels, out_channels, 4, 2, 1), nn.LeakyReLU(0.2)]
             in_channels = out_channels
         if pool == "convolution":
-            layers += [nn.Conv2d(in_channels, 2 * in_channels, stages(size)[0]), nn.LeakyReLU(0.2)]  # -> [N, F, 1, 1]
+            layers += [nn.Conv2d(in_channels, 2 * in_channels, base), nn.LeakyReLU(0.2)]  # -> [N, F, 1, 1]
             in_channels *= 2
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(in_channels, 1)  # psi of the projection paper

@@ -32,7 +32,10 @@ CHAPTER = "04_conditional_gan"
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor, kind: str) -> Tensor:
-    """-log D(x, y) - log(1 - D(G(z, y), y)) with D = sigmoid(logits), or the hinge: both at least 1 beyond zero."""
+    """-log D(x, y) - log(1 - D(G(z, y), y)), D = sigmoid(a); hinge: max(0, 1 - a(x, y)) + max(0, 1 + a(G(z, y), y)).
+
+    Logits a [N], [N] -> [].
+    """
     if kind == "hinge":
         return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
@@ -103,12 +106,12 @@ PRESETS = {
 
 
 def draw_labels(run: Run, labels: Tensor, n: int) -> Tensor:
-    """Labels for a whole batch of n fakes, as frequent as in the data, of which this process gets its share.
+    """This process's share of labels [n] for a batch of n fakes, drawn from the data's: as frequent as there.
 
     With p_data(y) = p_g(y) the label alone tells D nothing about real and fake. Where classes are unequal, labels drawn evenly
     would: the best D would add log(p_data(y) / p_g(y)) to every logit.
     """
-    whole = labels[torch.randint(len(labels), (n,), generator=run.latents)]
+    whole = labels[torch.randint(len(labels), (n,), generator=run.rng)]
     return run.fabric.to_device(run.share(whole))
 
 
@@ -172,13 +175,14 @@ def train(config: Config) -> Path:
             fake_y = draw_labels(run, data.labels, config.batch_size)  # [N]
             with torch.no_grad():
                 fake = generator(z, fake_y)
-            # One pass for both halves is faster, and the same: without BatchNorm in D they do not see each other.
+            # One pass for both halves is faster, and without BatchNorm in D they do not see each other.
             logits, class_logits = discriminator(torch.cat([real, fake]), torch.cat([real_y, fake_y]))
             real_logits, fake_logits = logits.chunk(2)
             loss_d = discriminator_loss(real_logits, fake_logits, config.loss)
             if class_logits is not None:
-                real_class, fake_class = (class_loss(*half) for half in zip(class_logits.chunk(2), (real_y, fake_y)))
-                loss_d = loss_d + config.lambda_class * (real_class + fake_class)
+                real_class, fake_class = class_logits.chunk(2)
+                real_class_loss, fake_class_loss = class_loss(real_class, real_y), class_loss(fake_class, fake_y)
+                loss_d = loss_d + config.lambda_class * (real_class_loss + fake_class_loss)
             opt_d.zero_grad()
             fabric.backward(loss_d)
             opt_d.step()
@@ -200,7 +204,7 @@ def train(config: Config) -> Path:
             curves |= {"logits/real": real_logits.mean(), "logits/fake": fake_logits.mean()}
             curves |= {"right/real": (real_logits > 0).float().mean(), "right/fake": (fake_logits < 0).float().mean()}
             if class_logits is not None:
-                curves |= {"class/real": real_class, "class/fake": fake_class}
+                curves |= {"class/real": real_class_loss, "class/fake": fake_class_loss}
             run.log(curves)
         if run.sample_now:
             with run.without_side_effects():

@@ -29,7 +29,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize, rgb_to_g
 from common import images, relative, require
 from common.checkpoint import StoredSettings, load_state, load_weights, write_atomically
 from common.command_line import Flags, command_line
-from common.data import load_pairs, open_picture, own_pictures
+from common.data import load_pairs, open_picture, own_pictures, spread
 from common.devices import one_device
 from common.images import to_float
 from common.onnx import save_onnx
@@ -64,10 +64,8 @@ def load_generator(path: Path = HERE / "weights.safetensors") -> tuple[Generator
     """The trained generator in eval mode (its noise stays on), and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     build = {name: settings[name] for name in ("size", "width", "channels", "norm", "dropout", "skips", "upsampling")}
-    build |= {
-        "noise": settings.get("noise", "numbers"),
-        "full_size": settings.get("full_size", False),
-    }  # not in older ones
+    # Older files, such as satellite-to-map, lack these two.
+    build |= {"noise": settings.get("noise", "numbers"), "full_size": settings.get("full_size", False)}
     generator = Generator(**build)
     load_state(generator, tensors, str(path))
     return generator.eval().requires_grad_(False), settings
@@ -109,7 +107,9 @@ def appearing(generator: Generator, drawings: Tensor, frames: int) -> list[Tenso
     return found
 
 
-def flight(generator: Generator, sides: tuple[int, int], size: int, column: int, frames: int) -> list[Tensor]:
+def flight(
+    generator: Generator, sides: tuple[int, int], size: int, channels: int, column: int, frames: int
+) -> list[Tensor]:
     """Windows [3, C, size, size] (input, output, truth) that move from 60°N to 60°S over a band of longitude."""
     from common.data.satellite import NORTH, SOUTH, pixels_cut, world
 
@@ -118,9 +118,8 @@ def flight(generator: Generator, sides: tuple[int, int], size: int, column: int,
     windows = [
         torch.stack([torch.from_numpy(p[r : r + cut, column : column + cut].copy()) for p in pictures]) for r in rows
     ]
-    both = to_float(
-        resize(torch.stack(windows).permute(0, 1, 4, 2, 3), [size, size], antialias=True)
-    )  # [F, 2, 3, S, S]
+    both = resize(torch.stack(windows).permute(0, 1, 4, 2, 3), [size, size], antialias=True)  # [F, 2, 3, S, S]
+    both = to_float(both if channels == 3 else rgb_to_grayscale(both))  # [F, 2, C, S, S]
     x, y = both[:, sides[0]], both[:, sides[1]]
     return list(torch.stack([x, translate(generator, x), y], dim=1))
 
@@ -194,9 +193,9 @@ def main(config: Config) -> None:
     data = config.data or str(settings["data"])
 
     def test_pairs(most: int | None) -> tuple[Tensor, Tensor]:
-        """Inputs and answers from all over the test pairs, at most 5,000."""
+        """Inputs and truths from all over the test pairs, at most 5,000."""
         pairs = load_pairs(data, size, "test", most, **settings.reading, channels=channels)
-        found = pairs[torch.linspace(0, len(pairs) - 1, min(5000, len(pairs))).long().tolist()]
+        found = pairs[spread(len(pairs), 5000)]
         return to_float(found[sides[0]]), to_float(found[sides[1]])
 
     if not config.pictures:
@@ -210,7 +209,8 @@ def main(config: Config) -> None:
         if data == "sketches":
             frames = appearing(generator, test_pairs(4)[0].to(device), frames=17)
         else:
-            frames = flight(generator.cpu(), sides, size, column=4300, frames=26)  # in China, 107° east: a test region
+            # In China, from 103° east: inside a test region for windows of up to 256 pixels.
+            frames = flight(generator.cpu(), sides, size, channels, column=4244, frames=26)
         columns = 4 if data == "sketches" else 3
         gif = [images.grid(frame, columns, scale=2) for frame in frames]
         written.append(images.save_gif(gif, config.file("interpolation.gif"), seconds_per_frame=0.2))

@@ -26,7 +26,7 @@ PATCHES = {"16": 1, "34": 2, "70": 3, "142": 4, "286": 5}  # receptive field 9 *
 
 
 def depth(size: int) -> int:
-    """Steps down from size × size to 1 × 1: 64 -> 6, 256 -> 8. Raises `UserError` for sizes that do not halve so often."""
+    """Steps down from size × size to 1 × 1: 64 -> 6, 256 -> 8. Raises `UserError` for sizes other than 32, 64, 128, 256 and 512."""
     require(
         32 <= size <= 512 and size & (size - 1) == 0,
         f"--size must be 32, 64, 128, 256 or 512 (the U-Net halves it down to one pixel), not {size}",
@@ -36,7 +36,7 @@ def depth(size: int) -> int:
 
 def check_patch(patch: str, size: int) -> None:
     """Refuse a patch that leaves no logit: two layers of kernel 4 and padding 1 follow the strided ones, and take a pixel each."""
-    least = 3 << PATCHES.get(patch, 0)
+    least = 3 * 2 ** PATCHES.get(patch, 0)  # 3 places after the strided layers, then 2, then 1
     hint = "take a smaller one, or whole"
     require(size >= least, f"--patch {patch} needs pictures of at least {least} pixels, not {size}; {hint}")
 
@@ -44,7 +44,7 @@ def check_patch(patch: str, size: int) -> None:
 class ResizeConv2d(nn.Conv2d):
     """Double a map by nearest neighbour, then convolve with kernel 3: [N, in, H, W] -> [N, out, 2 H, 2 W].
 
-    No place is treated by weights of its own, so there is no raster (Odena, Dumoulin, Olah, "Deconvolution and Checkerboard
+    Each place gets the sum of all nine weights, so an even map stays even, but for its border (Odena, Dumoulin, Olah, "Deconvolution and Checkerboard
     Artifacts"). Both steps together are a transposed convolution whose 4×4 kernel is the sum of the 3×3 one at four places:
     on large maps that is up to five times as fast.
     """
@@ -119,7 +119,7 @@ class Generator(nn.Module):
         super().__init__()
         self.skips, self.noise, steps = skips, noise, depth(size)
         features = [width * min(2**step, 8) for step in range(steps)]  # next to the picture first: 64, 128, 256, …
-        thin, both = max(1, width // 2), 2 if skips else 1
+        thin, joined = max(1, width // 2), 2 if skips else 1  # a skip doubles what a layer of the decoder gets
         before = thin if full_size else channels
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         if full_size:
@@ -127,19 +127,19 @@ class Generator(nn.Module):
         for step, out_features in enumerate(features):
             block: list[nn.Module] = [nn.LeakyReLU(0.2)] if len(self.down) else []
             block.append(nn.Conv2d(before, out_features, 4, 2, 1, bias=False))
-            if 0 < step < steps - 1:  # not on one pixel: a picture's deviation would be 0 there
+            if 0 < step < steps - 1:  # not in the first layer (6.1.1), nor on one pixel, whose deviation would be 0
                 block.append(norm_layer(norm, out_features))
             self.down.append(nn.Sequential(*block))
             before = out_features
         for i, step in enumerate(range(steps - 1, 0, -1)):  # 1×1 -> 2×2 first
-            in_features = features[step] * (both if i > 0 else 1)
+            in_features = features[step] * (joined if i > 0 else 1)
             block = [nn.ReLU(), doubled(in_features, features[step - 1], upsampling)]
             block.append(norm_layer(norm, features[step - 1]))
             self.up.append(nn.Sequential(*block, *([Noise(dropout, noise == "maps")] if i < 3 else [])))
-        last: nn.Module = doubled(features[0] * both, thin if full_size else channels, upsampling, bias=not full_size)
+        last: nn.Module = doubled(features[0] * joined, thin if full_size else channels, upsampling, bias=not full_size)
         if full_size:
             self.up.append(nn.Sequential(nn.ReLU(), last, norm_layer(norm, thin)))
-            last = nn.Conv2d(thin * both, channels, 3, 1, 1)
+            last = nn.Conv2d(thin * joined, channels, 3, 1, 1)
         self.to_picture = nn.Sequential(nn.ReLU(), last, nn.Tanh())
         self.apply(initialise)
 
@@ -160,7 +160,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """D(x, y): pictures x and y, each [N, C, H, W] in [-1, 1] -> logits, one for each patch: [N, 1, h, w].
 
-    It only ever judges patches; their logits are averaged by the loss. The probability of "real" is sigmoid(logit).
+    The loss averages the logits of all patches. The probability of "real" is sigmoid(logit).
 
     Args:
         size: H = W.
@@ -203,7 +203,7 @@ class Discriminator(nn.Module):
         return self.body(y if self.blind else torch.cat([x, y], dim=1))  # [N, 2 C, H, W] -> [N, 1, h, w]
 
 
-def halved(network: nn.Module) -> nn.Module:
+def half_precision(network: nn.Module) -> nn.Module:
     """A copy in 16 bits, for a file of half the size. Norms stay in 32: in long runs a variance exceeds 65,504, the most of 16 bits."""
     small = copy.deepcopy(network)
     for layer in small.modules():

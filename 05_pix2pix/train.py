@@ -30,7 +30,7 @@ from common.data import NoTestPictures, batches, load_pairs
 from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
-from model import Discriminator, Generator, Upsampling, check_patch, depth, halved
+from model import Discriminator, Generator, Upsampling, check_patch, depth, half_precision
 
 CHAPTER = "05_pix2pix"
 
@@ -113,7 +113,7 @@ PRESETS = {
 }  # fmt: skip
 
 
-def rate_at(step: int, max_steps: int, decay_from: float) -> float:
+def learning_rate_factor(step: int, max_steps: int, decay_from: float) -> float:
     """The share of the learning rate that update number `step` (from 0) uses: 1, then linearly to 0 after the last one."""
     start = decay_from * max_steps
     return 1.0 if step < start else (max_steps - step) / max(max_steps - start, 1)
@@ -126,8 +126,8 @@ def augment(run: Run, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return x, y
     larger = round(config.size * 286 / 256) if config.jitter else config.size
     both = F.interpolate(torch.cat([x, y], dim=1), size=larger, mode="bilinear")  # [N, 2 C, larger, larger]
-    corners = torch.randint(larger - config.size + 1, (config.batch_size, 2), generator=run.latents)
-    mirrored = torch.randint(2, (config.batch_size,), generator=run.latents) * config.mirror
+    corners = torch.randint(larger - config.size + 1, (config.batch_size, 2), generator=run.rng)
+    mirrored = torch.randint(2, (config.batch_size,), generator=run.rng) * config.mirror
     x, y = cut(both, run.share(corners), run.share(mirrored), config.size).chunk(2, dim=1)
     return x, y
 
@@ -173,7 +173,7 @@ def train(config: Config) -> Path:
     adam = {"betas": (config.beta1, config.beta2), "fused": True}
     opt_g = torch.optim.Adam(generator.parameters(), config.lr, **adam)
     opt_d = torch.optim.Adam(discriminator.parameters(), config.lr, **adam)
-    rate = partial(rate_at, max_steps=config.max_steps, decay_from=config.decay_from)
+    rate = partial(learning_rate_factor, max_steps=config.max_steps, decay_from=config.decay_from)
     decay_g, decay_d = (torch.optim.lr_scheduler.LambdaLR(optimiser, rate) for optimiser in (opt_g, opt_d))
     generator, opt_g = fabric.setup(generator, opt_g)
     discriminator, opt_d = fabric.setup(discriminator, opt_d)
@@ -208,7 +208,7 @@ def train(config: Config) -> Path:
             opt_d.step()
             decay_d.step()
 
-        # (2) Generator: Eq. 4, look real to the judge, and be near the truth. It has not changed: the same fakes serve.
+        # (2) Generator: Eq. 4, look real to the judge, and be near the truth. G is as in (1): without parts its fakes serve.
         opt_g.zero_grad()
         for (x_part, y_part), fake in zip(parts, fakes, strict=True):
             answer = fake if keep_graphs else generator(x_part)
@@ -231,7 +231,7 @@ def train(config: Config) -> Path:
                 answers = ema.module.eval()(fixed_x)  # the noise stays on; BatchNorm uses its averages, as at test time
                 run.sample("input_output_truth", torch.cat([fixed_x, answers, fixed_y]), len(fixed_x))
         if run.save_now:
-            run.save(halved(ema.module), build | {"data": config.data, "direction": config.direction})
+            run.save(half_precision(ema.module), build | {"data": config.data, "direction": config.direction})
 
     return run.finish()
 

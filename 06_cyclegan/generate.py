@@ -6,7 +6,7 @@ python 06_cyclegan/generate.py my_pictures/map.png --direction BtoA   # the othe
 python 06_cyclegan/generate.py my_pictures/photo.png --strip      # and a strip: picture, translation, way back
 python 06_cyclegan/generate.py --interpolate                      # and a GIF that fades from picture to translation
 python 06_cyclegan/generate.py --score                            # against the true pairs, and what the way back lives on
-python 06_cyclegan/generate.py --onnx                             # and the generator as ONNX, for programs without PyTorch
+python 06_cyclegan/generate.py --onnx                             # and both generators as ONNX, for programs without PyTorch
 python 06_cyclegan/generate.py --weights runs/06_cyclegan/TIME/weights.safetensors
 """
 
@@ -55,7 +55,7 @@ class Config(Flags):
     size: int | None = None  # translate your pictures at so many pixels of the shorter side; held-out ones are square
     num: PositiveInt | None = None  # held-out pictures of each kind: 10 to see (at most 40), 5,000 to score
     interpolate: bool = False  # also write a GIF that fades from held-out pictures to their translations and back
-    score: bool = False  # also score all held-out pairs, beside references
+    score: bool = False  # also score held-out pairs (5,000, or --num), beside references
     data: str = ""  # where the held-out pictures come from; default: the data of the training
     onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps

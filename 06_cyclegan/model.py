@@ -26,7 +26,7 @@ STRIDE = 4  # the generator halves the sides twice, so they must be divisible by
 
 
 def check_size(size: int, layers: int) -> None:
-    """Refuse sides that cannot be halved twice, or that leave a discriminator of so many `layers` nothing, in one line."""
+    """Refuse sides that cannot be halved twice, are not from 16 to 1024, or leave a discriminator of so many `layers` fewer than 2×2 outputs."""
     least = max(16, 4 * 2**layers)
     require(
         size % STRIDE == 0 and least <= size <= 1024,

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common import require
-from common.data import NoTestPictures, load_pairs, load_unpaired
+from common.data import NoTestPictures, load_pairs, load_unpaired, spread
 from common.images import to_float, to_uint8
 from common.scores import distances, evaluate, yardstick
 from common.scores.tables import MIN_PICTURES
@@ -42,14 +42,14 @@ def held_out(name: str, size: int, n: int, every: bool = False, **reading: Any) 
     """
     if name in PAIRED:
         pairs = load_pairs(name, size, "test", None if every else n, channels=reading.get("channels", 3))
-        both = pairs[places(len(pairs), n)]
+        both = pairs[spread(len(pairs), n)]
     else:
         try:
             piles = load_unpaired(name, size, "test", **reading)
         except NoTestPictures:  # a folder of your own may have trainA/ and trainB/ alone
             piles = load_unpaired(name, size, "train", **reading)
             print(f"{name} has no test pictures: these are the training's")
-        both = piles[0][places(len(piles[0]), n)][0], piles[1][places(len(piles[1]), n)][0]
+        both = piles[0][spread(len(piles[0]), n)][0], piles[1][spread(len(piles[1]), n)][0]
     return to_float(both[0]), to_float(both[1])
 
 
@@ -58,11 +58,6 @@ def true_pairs(name: str, size: int, n: int | None = None, channels: int = 3) ->
     known = " and ".join(PAIRED)
     require(name in PAIRED, f"--score needs true pairs, which {name} does not have; {known} have them")
     return held_out(name, size, n or MOST, every=n is None, channels=channels)
-
-
-def places(length: int, n: int) -> list[int]:
-    """At most n places, evenly spread over `length`."""
-    return torch.linspace(0, length - 1, min(n, length)).long().tolist()
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from common import require
 from common.command_line import Fraction, Settings, Share, command_line
-from common.data import Pictures, batches, load_unpaired
+from common.data import Pictures, batches, load_unpaired, spread
 from common.devices import exponential_moving_average, make_fabric, rank_zero_first, without_weight_gradients
 from common.images import to_float
 from common.run import Run
@@ -61,12 +61,14 @@ class Config(Settings):
     """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
 
     data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/, trainB/, …
-    size: int | None = None  # pixels per side; default: 64
+    size: int = 64  # pixels per side; ours: a quarter of the paper's, for two cores
     channels: Literal[1, 3] = 3  # 1 grey, 3 colour, of both kinds
     max_steps: NonNegativeInt = 2000  # updates of the generators; ours: about ten minutes on two cores
     batch_size: PositiveInt = 4  # pictures of each kind, of all devices together; ours: cheaper than 1, section 4
     mirror: bool = True  # mirror half of the pictures; not for satellite-map: light on a relief comes from the left
-    jitter: NonNegativeInt = 0  # enlarge by so many pixels, cut out at random; ours: off, thousands of tiles are enough
+    jitter: NonNegativeInt = (
+        0  # enlarge by so many pixels, cut out at random; ours: off, thousands of pictures are enough
+    )
 
     # The game
     lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
@@ -89,6 +91,7 @@ class Config(Settings):
     decay_from: Fraction = 0.5  # share of the run after which the learning rates fall linearly to 0; section 4
 
     def __post_init__(self) -> None:
+        check_size(self.size, LAYERS[self.patch])  # before anything is drawn or downloaded
         enough = self.batch_size >= self.processes
         require(enough, f"--batch-size must be at least {self.processes} (1 a process), not {self.batch_size}")
 
@@ -116,7 +119,7 @@ def augmented(run: Run, pictures: Tensor, n: int) -> Tensor:
     jitter, size = run.config.jitter, pictures.shape[-1]
     if not jitter and not run.config.mirror:
         return pictures
-    draws = run.share(torch.rand(n, 3, generator=run.latents)).tolist()  # row, column and coin of each picture
+    draws = run.share(torch.rand(n, 3, generator=run.rng)).tolist()  # row, column and coin of each picture
     if jitter:
         large = F.interpolate(pictures, size=(size + jitter, size + jitter), mode="bicubic", align_corners=False)
         corners = [(int(row * (jitter + 1)), int(column * (jitter + 1))) for row, column, _ in draws]
@@ -129,12 +132,12 @@ def augmented(run: Run, pictures: Tensor, n: int) -> Tensor:
 def from_pool(run: Run, pool: ImagePool, fake: Tensor) -> Tensor:
     """Exchange this step's translations with the pool. Every process keeps the same pool, of all processes' pictures."""
     everybodys = run.fabric.all_gather(fake.detach()).reshape(-1, *fake.shape[1:])  # [world * N, C, H, W]
-    return run.share(pool.exchange(everybodys, run.latents))
+    return run.share(pool.exchange(everybodys, run.rng))
 
 
 def examples(data: Pictures, n: int = 8) -> Tensor:
     """n pictures, evenly spread over the data, as uint8 [n, C, H, W]: those of the sample grids."""
-    return data[torch.linspace(0, len(data) - 1, min(n, len(data))).long().tolist()][0]
+    return data[spread(len(data), n)][0]
 
 
 def train(config: Config) -> Path:
@@ -142,8 +145,7 @@ def train(config: Config) -> Path:
     fabric = make_fabric(config)
     with rank_zero_first(fabric):  # the first process cuts or downloads, the others read
         data_a, data_b = load_unpaired(config.data, config.size, **config.reading, channels=config.channels)
-    size, layers = data_a.size, LAYERS[config.patch]
-    check_size(size, layers)
+    size, layers = config.size, LAYERS[config.patch]
 
     # Two translators and two judges. In the paper's letters: to_b is G: X -> Y, to_a F: Y -> X, judge_a D_X, judge_b D_Y.
     blocks = default_blocks(size) if config.blocks is None else config.blocks
@@ -162,7 +164,6 @@ def train(config: Config) -> Path:
     networks = {name: fabric.setup_module(network) for name, network in networks.items()}
     to_b, to_a, judge_a, judge_b = networks.values()
     opt_g, opt_d = (fabric.setup_optimizers(adam) for adam in (adam_g, adam_d))
-    translators = nn.ModuleDict({"to_b": to_b.module, "to_a": to_a.module})
     pool_a, pool_b = ImagePool(config.pool_size), ImagePool(config.pool_size)
 
     notes = [f"{len(data_b):,} of {data_b.name}, no pairs", data_a.note, data_b.note]
@@ -185,7 +186,7 @@ def train(config: Config) -> Path:
             if config.lambda_identity:  # one pass for the translation of one kind and the identity of the other one
                 fake_b, same_b = to_b(torch.cat([real_a, real_b])).chunk(2)
                 fake_a, same_a = to_a(torch.cat([real_b, real_a])).chunk(2)
-            else:
+            else:  # same = real makes the identity loss 0
                 fake_b, fake_a, same_b, same_a = to_b(real_a), to_a(real_b), real_b, real_a
             with torch.set_grad_enabled(config.lambda_cycle > 0):  # without the cycle loss the way back is only watched
                 back_a, back_b = to_a(fake_b), to_b(fake_a)
@@ -212,10 +213,11 @@ def train(config: Config) -> Path:
 
         # (3) Look: the curves, and a sheet with a picture, its translation and the way back below each other.
         if run.log_now:
+            # loss/g without the cycle, which has its own curve; logits and right are those of judge_b.
             curves = {"loss/d": loss_d, "loss/g": loss_adversarial, "cycle/l1": loss_cycle / 2}
             curves |= {"logits/real": real_logits_b.mean(), "logits/fake": fake_logits_b.mean()}
             real_right, fake_right = (real_logits_b > 0.5).float().mean(), (fake_logits_b < 0.5).float().mean()
-            curves |= {"right/real": real_right, "right/fake": fake_right}  # of the targets 1 and 0
+            curves |= {"right/real": real_right, "right/fake": fake_right}  # nearer to their own target, 1 or 0
             if config.lambda_identity:
                 curves |= {"identity/l1": loss_identity / 2}
             run.log(curves)

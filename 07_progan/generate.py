@@ -132,7 +132,7 @@ def count_changes(draw: Drawing, seed: int, pairs: int = 200, steps: int = 20) -
     seen, names = attributes(draw, latents)  # [steps + 1, pairs, A]
     different = (seen[0] != seen[-1]).sum(1).float().mean().item()
     flips = (seen[1:] != seen[:-1]).sum((0, 2)).float().mean().item()
-    both = (seen[1:].flatten(0, 1), seen[:-1].flatten(0, 1))
+    both = (seen[:-1].flatten(0, 1), seen[1:].flatten(0, 1))  # before and after each step
     alone, together = one_change_alone(*both)
     lines = [
         f"{pairs} straight walks of {steps} steps; {len(names)} attributes",

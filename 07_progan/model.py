@@ -32,7 +32,7 @@ Convs = Literal[1, 2]  # convolutions at each size
 
 
 def resolutions(size: int) -> list[int]:
-    """The sizes through which the networks grow: 32 -> [4, 8, 16, 32]. Raises `UserError` for other than powers of two."""
+    """The sizes through which the networks grow: 32 -> [4, 8, 16, 32]. Raises `UserError` for other than powers of two from 4 to 1024."""
     allowed = [2**i for i in range(2, 11)]
     require(size in allowed, f"--size must be a power of two from 4 to 1024, not {size}")
     return allowed[: allowed.index(size) + 1]
@@ -53,12 +53,12 @@ class Equalised(nn.Module):
     at one speed. Without equalisation the constant is in the initial weights, N(0, c²), and 1 later.
     """
 
-    def __init__(self, shape: tuple[int, ...], gain: float, equalised: bool, bias: int) -> None:
+    def __init__(self, shape: tuple[int, ...], gain: float, equalised: bool, biases: int) -> None:
         super().__init__()
         constant = gain / math.sqrt(math.prod(shape[1:]))  # fan_in: inputs of one output
         self.scale = constant if equalised else 1.0
         self.weight = nn.Parameter(torch.randn(shape) * (1.0 if equalised else constant))
-        self.bias = nn.Parameter(torch.zeros(bias))
+        self.bias = nn.Parameter(torch.zeros(biases))
 
     def scaled(self) -> Tensor:
         """The weights that are used: c w, where w is the stored `weight` and c the constant of section 4.1."""
@@ -118,7 +118,7 @@ class Halved(Conv):
 
 
 def overlapped(kernel: Tensor) -> Tensor:
-    """Four copies of 3×3 kernels, each shifted by a pixel, added up: [..., 3, 3] -> [..., 4, 4]."""
+    """Four copies of 3×3 kernels, each shifted by a pixel, added up: [out, in, 3, 3] -> [out, in, 4, 4]."""
     once = torch.eye(3, 4, device=kernel.device)  # place i of three -> place i of four …
     twice = (once + once.roll(1, 1)).to(kernel.dtype)  # … and place i + 1
     return (kernel.flatten(2) @ torch.kron(twice, twice)).unflatten(2, (4, 4))
@@ -210,15 +210,15 @@ class Generator(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.latent_dim, self.size, self.picture_channels = latent_dim, size, picture_channels
-        self.normalised, even = "pixel-norm" not in without, "equalised-rate" not in without
+        self.normalised, equalised = "pixel-norm" not in without, "equalised-rate" not in without
         width = [channels(side, channels_times_size, most) for side in resolutions(size)]
-        self.first = First(latent_dim, width[0], even)
-        self.second = Conv(width[0], width[0], equalised=even) if convs == 2 else None
+        self.first = First(latent_dim, width[0], equalised)
+        self.second = Conv(width[0], width[0], equalised=equalised) if convs == 2 else None
         self.blocks = nn.ModuleList(
-            Grow(small, large, even, self.normalised, convs) for small, large in pairwise(width)
+            Grow(small, large, equalised, self.normalised, convs) for small, large in pairwise(width)
         )
         # gain 1, since no activation follows
-        self.to_rgb = nn.ModuleList(Conv(k, picture_channels, kernel=1, gain=1, equalised=even) for k in width)
+        self.to_rgb = nn.ModuleList(Conv(k, picture_channels, kernel=1, gain=1, equalised=equalised) for k in width)
 
     def forward(self, z: Tensor, resolution: int, alpha: float = 1.0) -> Tensor:
         newest = len(resolutions(resolution)) - 1  # 4 -> 0, 8 -> 1, 16 -> 2
@@ -243,14 +243,14 @@ class Critic(nn.Module):
         convs: Convs = 2, without: Collection[Part] = (),
     ) -> None:  # fmt: skip
         super().__init__()
-        self.compares, even = "minibatch-deviation" not in without, "equalised-rate" not in without
+        self.compares, equalised = "minibatch-deviation" not in without, "equalised-rate" not in without
         width = [channels(side, channels_times_size, most) for side in resolutions(size)]
-        self.from_rgb = nn.ModuleList(Conv(picture_channels, k, kernel=1, equalised=even) for k in width)
-        self.blocks = nn.ModuleList(Shrink(large, small, even, convs) for small, large in pairwise(width))
-        self.second = Conv(width[0] + self.compares, width[0], equalised=even) if convs == 2 else None
+        self.from_rgb = nn.ModuleList(Conv(picture_channels, k, kernel=1, equalised=equalised) for k in width)
+        self.blocks = nn.ModuleList(Shrink(large, small, equalised, convs) for small, large in pairwise(width))
+        self.second = Conv(width[0] + self.compares, width[0], equalised=equalised) if convs == 2 else None
         maps = width[0] if self.second else width[0] + self.compares
-        self.first = Dense(maps * 16, width[0], equalised=even)  # table 2: a 4×4 convolution without padding
-        self.score = Dense(width[0], 1, gain=1, equalised=even)
+        self.first = Dense(maps * 16, width[0], equalised=equalised)  # table 2: a 4×4 convolution without padding
+        self.score = Dense(width[0], 1, gain=1, equalised=equalised)
 
     def forward(self, pictures: Tensor, resolution: int, alpha: float = 1.0) -> Tensor:
         newest = len(resolutions(resolution)) - 1

@@ -86,8 +86,8 @@ class Config(Settings):
     sample_every: PositiveInt = 500  # steps between two sample grids
 
     # The schedule. Each is a list "from this size on, this value": 4 16 64 8 is 16 from 4×4 on, and 8 from 64×64 on
-    fade_images: FadeCounts = ((4, 20_000),)  # real pictures shown while a block fades in; ours: 800,000, appendix A.1
-    stable_images: Counts = ((4, 10_000), (8, 20_000), (32, 28_000))  # and at rest after it; ours: 800,000 there too
+    fade_images: FadeCounts = ((4, 20_000),)  # real pictures shown in a fade; ours: appendix A.1 has 800,000
+    stable_images: Counts = ((4, 10_000), (8, 20_000), (32, 28_000))  # then at rest; ours: appendix A.1 has 800,000
     batch_sizes: Counts = ((4, 16),)  # pictures of all devices together; appendix A.1 has 16 up to 128×128
     learning_rates: Rates = ((4, 2e-2), (64, 1e-2))  # ours, for short runs; appendix A.1 has 0.001 throughout
     decay_steps: NonNegativeInt = 0  # at the end of the run, in which the rates fall linearly to 0; ours, for long runs
@@ -117,9 +117,9 @@ class Config(Settings):
             what = "sizes in rising order, powers of two that begin with 4"
             require(rising, f"--{name.replace('_', '-')} must name {what}, not {starts}")
         for size in resolutions(self.size):
-            share = at(self.batch_sizes, size)
-            shared = f"{share} (at {size}×{size}) cannot be shared evenly by {self.processes} processes"
-            require(share % self.processes == 0, f"--batch-sizes: {shared}")
+            batch_size = at(self.batch_sizes, size)
+            shared = f"{batch_size} (at {size}×{size}) cannot be shared evenly by {self.processes} processes"
+            require(batch_size % self.processes == 0, f"--batch-sizes: {shared}")
 
     @property
     def batch_size(self) -> int:
@@ -219,7 +219,6 @@ def train(config: Config) -> Path:
         print(f"growth         {data.size}×{data.size} to {last}×{last}{more}", flush=True)
     shown = max(4, min(64, (1024 // config.size) ** 2))  # 64 pictures of 1024×1024 would be 67 million pixels
     fixed_z = torch.randn(shown, config.latent_dim, generator=torch.Generator().manual_seed(0)).to(fabric.device)
-    moment = growth(config, max(0, run.step - 1))
     stage = None  # whose pictures are being read
 
     for step in run.steps():

@@ -36,9 +36,9 @@ from common.onnx import save_onnx
 from common.scores import beside_nearest, judge, yardstick
 from model import mixed, resolutions
 from painter import CHAPTER, GROUPS, HERE, Painter, load_painter, slerp, swapped
-
-PSIS = (1.0, 0.7, 0.5, 0.3, 0.0, -0.5)
 from scores import path_length, swap_table, table_text
+
+PSIS = (1.0, 0.7, 0.5, 0.3, 0.0, -0.5)  # rows of --truncation
 
 
 @dataclass

@@ -1,5 +1,5 @@
 """The two networks of chapter 08: a generator whose every layer is told its style, and a discriminator
-of two kinds: chapter 02's strided convolutions, grown, or the paper's, which is chapter 07's with `--convs 2`.
+of two kinds: chapter 02's strided convolutions, grown, or the paper's, which is chapter 07's with `--convs 2` and a blur before each halving.
 
 Paper: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks", arXiv:1812.04948: figure 1b
 and section 2 for the generator, its appendix and the authors' code for the sizes. The equalised learning rate, the growth and the paper's
@@ -12,10 +12,9 @@ in the authors' later code (StyleGAN2); in this paper it begins as ones. Without
 and AdaIN would enlarge rounding errors. The convolutions that double or halve a map are one convolution of 4×4 with stride 2 at every resolution. That is
 what resizing and a 3×3 convolution make together, with fewer products (the authors' code does it from 128×128 on). The groups of the
 minibatch deviation are neighbours in the batch, so that two processes with half of a batch each have the same ones.
-With the sizes of the paper at 1024×1024 the generator has 26,219,627 parameters, of which the mapping network has 2,101,248, and the
-discriminator 23,087,249.
+With the paper's sizes at 1024×1024 the generator has 26,219,627 parameters (2,101,248 of the mapping), the discriminator 23,087,249.
 
-Shape letters: N pictures, C colours, K channels of a map, H = W its side, D numbers in z, S numbers in w, L layers with a style (2 a resolution).
+Shape letters: N pictures, G of a group, C colours, K channels of a map, H = W its side, D numbers in z, S numbers in w, L layers with a style (2 a resolution).
 """
 
 from collections.abc import Collection
@@ -117,7 +116,7 @@ class EqualConv(nn.Module):
         if self.border == "replicate":
             x, padding = bordered(x), 0
         if self.resample == "up":  # [N, in, H, W] -> [N, out, 2H, 2W]
-            kernel = 4 * mean_of_shifts(weight.flip(2, 3)).transpose(0, 1)  # painted, not read: turned around
+            kernel = 4 * mean_of_shifts(weight.flip(2, 3)).transpose(0, 1)  # conv_transpose2d flips its kernel
             return F.conv_transpose2d(x, kernel, self.bias, 2, padding=3 - 2 * padding)  # 1; or 3 to cut the frame off
         if self.resample == "down":  # [N, in, H, W] -> [N, out, H/2, W/2]
             kernel = weight if weight.shape[-1] == 4 else mean_of_shifts(weight)
@@ -281,9 +280,9 @@ def minibatch_deviation(x: Tensor, group: int = 4) -> Tensor:
     The standard deviation over the group of each number of the maps, then the mean of all of them: one number a group.
     """
     size = next(g for g in range(min(group, len(x)), 0, -1) if len(x) % g == 0)
-    grouped = x.float().unflatten(0, (-1, size))  # [M, G, K, H, W]; in fp32, since differences are small
-    variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)  # [M, K, H, W]
-    deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))  # [M]
+    grouped = x.float().unflatten(0, (-1, size))  # [N / G, G, K, H, W]; in fp32, since differences are small
+    variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)  # [N / G, K, H, W]
+    deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))  # [N / G]
     extra = deviation.repeat_interleave(size).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
     return torch.cat([x, extra.to(x.dtype)], 1)
 
@@ -309,7 +308,7 @@ class Discriminator(nn.Module):
         size, channels, base, most: as for the generator.
         without: "blur" is for the paper's kind; the other has none.
         group: pictures that minibatch deviation compares; 1 leaves it out of use (its map is then the same for all).
-        kind: "paper" is chapter 07's with `--convs 2`, from 4×4 pictures on. "strided" (the default of train.py) is chapter 02's, grown, from
+        kind: "paper" is chapter 07's with `--convs 2` and a blur before each halving, from 4×4 pictures on. "strided" (the default of train.py) is chapter 02's, grown, from
             8×8 on: a 4×4 convolution of stride 2 a resolution, two layers at the end (there: one), and R1 in place of spectral norm.
     """
 
@@ -321,7 +320,7 @@ class Discriminator(nn.Module):
         self.group = group
         widths = [channels_at(resolution, base, most) for resolution in resolutions(size)]
         least = widths[0]
-        self.first = SMALLEST if kind == "paper" else 2 * SMALLEST  # pixels a side of the smallest pictures
+        self.smallest = SMALLEST if kind == "paper" else 2 * SMALLEST  # pixels a side of the smallest pictures
         if kind == "paper":  # from_rgb keeps the side
             self.from_rgb = nn.ModuleList(EqualConv(channels, width, kernel=1) for width in widths)
             self.blocks = nn.ModuleList(DiscriminatorBlock(big, small, without) for small, big in pairwise(widths))
@@ -333,13 +332,14 @@ class Discriminator(nn.Module):
                 nn.Sequential(EqualConv(big, small, 4, "down"), nn.LeakyReLU(0.2)) for small, big in pairwise(widths)
             )
             head = []
-        # To compare left with right takes a layer that sees all places and another one after it: a sum alone compares nothing.
-        head += [nn.Flatten(), EqualLinear((least + (kind == "strided")) * SMALLEST**2, least), nn.LeakyReLU(0.2)]
+        # To compare left with right takes a layer that sees all places, and one more: a sum alone compares nothing.
+        maps = (least if kind == "paper" else least + 1) * SMALLEST**2  # + 1: the minibatch deviation's
+        head += [nn.Flatten(), EqualLinear(maps, least), nn.LeakyReLU(0.2)]
         self.head = nn.Sequential(*head, EqualLinear(least, 1, gain=1))
 
     def forward(self, pictures: Tensor, resolution: int | None = None, alpha: float = 1.0) -> Tensor:
-        sides = [side for side in resolutions(resolution or pictures.shape[-1]) if side >= self.first]
-        require(bool(sides), f"this discriminator sees pictures from {self.first}×{self.first} on")
+        sides = [side for side in resolutions(resolution or pictures.shape[-1]) if side >= self.smallest]
+        require(bool(sides), f"this discriminator sees pictures from {self.smallest}×{self.smallest} on")
         newest = len(sides) - 1  # 0 for the smallest pictures
         x = F.leaky_relu(self.from_rgb[newest](pictures), 0.2)  # [N, K, H, W], or half of the sides
         for i in range(newest - 1, -1, -1):  # blocks[i] leads from the maps of from_rgb[i + 1] to those of from_rgb[i]

@@ -169,7 +169,7 @@ def growth(step: int, stages: list[Stage]) -> tuple[Stage, float]:
 
     Nothing but the number of the step decides it, so that a run can be resumed anywhere. The last stage has no end.
     """
-    stage = [stage for stage in stages if stage.first <= step or stage is stages[0]][-1]
+    stage = [stage for stage in stages if stage.first <= step][-1]
     done = step - stage.first
     return stage, min(1.0, done / stage.fade_steps) if stage.fade_steps else 1.0
 
@@ -188,7 +188,7 @@ def latents(run: Run, config: Config, stage: Stage) -> tuple[Tensor, Tensor, Ten
     the last layer.
     """
     n, layers = stage.batch_size, 2 * len(resolutions(stage.resolution))
-    draws = torch.rand(2, n, generator=run.latents)
+    draws = torch.rand(2, n, generator=run.rng)
     share = 0.0 if "mixing" in config.without else config.mixing
     cut = torch.where(draws[0] < share, 1 + (draws[1] * (layers - 1)).long(), layers)
     return run.randn(n, config.latent_dim), run.randn(n, config.latent_dim), run.share(cut).to(run.fabric.device)
@@ -240,7 +240,7 @@ def train(config: Config) -> Path:
                 data = load(config.data, resolution, config.channels, **config.reading)
             real_batches = batches(data, stage.batch_size, config.seed + stages.index(stage), fabric, start=done)
             reached = stage
-            if done == 0:  # as in the authors' code. The average too: it looks back further the longer a stage lasts
+            if done == 0:  # as the authors. The average too, else a new block's untrained weights would linger
                 opt_g.optimizer.state.clear()
                 opt_d.optimizer.state.clear()
                 ema.n_averaged.zero_()

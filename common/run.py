@@ -63,7 +63,7 @@ class Run:
         self.networks, self.state = networks, {**networks, **rest}
         self.step = 0
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
-        self.latents = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
+        self.rng = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
         self.folder = Path(config.out or ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")).expanduser()
         self.log_now = self.sample_now = self.save_now = False  # whether this step is one to look at, or to keep
         self._classes = list(data.classes)
@@ -168,7 +168,7 @@ class Run:
 
     def randn(self, *shape: int) -> Tensor:
         """Standard normal numbers for the whole batch, of which this process gets its share [shape[0] / world, ...]."""
-        return self.fabric.to_device(self.share(torch.randn(*shape, generator=self.latents)))
+        return self.fabric.to_device(self.share(torch.randn(*shape, generator=self.rng)))
 
     def share(self, whole: Tensor) -> Tensor:
         """This process's part [N / world, ...] of what was drawn for the whole batch [N, ...]."""
@@ -232,7 +232,7 @@ class Run:
         with rank_zero_first(self.fabric):
             if self.fabric.is_global_zero:
                 content = {"chapter": self.chapter, "config": dataclasses.asdict(self.config), "step": self.step}
-                content |= {"history": self.history, "random": random, "latents": self.latents.get_state()}
+                content |= {"history": self.history, "random": random, "latents": self.rng.get_state()}
                 content |= {"classes": self._classes, "weights": self._weights[0], "settings": settings}
                 content |= {name: part.state_dict() for name, part in self.state.items()}
                 checkpoint.save_checkpoint(self.folder / "last.ckpt", content)
@@ -276,7 +276,7 @@ class Run:
             else:
                 part.load_state_dict(content[name])
         self.step, self.history = content["step"], content["history"]
-        self.latents.set_state(content["latents"])
+        self.rng.set_state(content["latents"])
         for name, states in content["random"].items():
             own = states[self.fabric.global_rank % len(states)].clone()  # a view into all of them would crash PyTorch
             if name == "cpu":

@@ -340,7 +340,7 @@ def test_labels_of_fakes_are_as_frequent_as_in_the_data_and_shared_by_the_proces
         share = train.Run.share
 
         def __init__(self, rank: int, world: int) -> None:
-            self.latents = torch.Generator().manual_seed(0)
+            self.rng = torch.Generator().manual_seed(0)
             self.fabric = type(
                 "Fabric", (), {"world_size": world, "global_rank": rank, "to_device": staticmethod(lambda x: x)}
             )

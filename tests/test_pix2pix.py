@@ -250,7 +250,7 @@ def test_layers_of_full_size_see_every_pixel(model: ModuleType) -> None:
 def test_a_file_of_half_the_size_keeps_variances_that_16_bits_cannot_hold(model: ModuleType) -> None:
     generator = model.Generator(32, 4, norm="batch")
     generator.up[0][2].running_var.fill_(1e6)
-    half = model.halved(generator)
+    half = model.half_precision(generator)
     assert half.up[0][2].running_var.max() == 1e6 and half.up[0][1].weight.dtype == torch.float16
     assert generator.up[0][1].weight.dtype == torch.float32  # the training goes on with its own
 
@@ -287,17 +287,17 @@ def test_losses_against_their_definitions(train: ModuleType) -> None:
 
 
 def test_the_rate_is_constant_and_then_falls_in_a_line_to_zero(train: ModuleType) -> None:
-    rates = [train.rate_at(step, 100, 0.5) for step in range(101)]
+    rates = [train.learning_rate_factor(step, 100, 0.5) for step in range(101)]
     assert rates[:51] == [1.0] * 51 and rates[100] == 0
     np.testing.assert_allclose(rates[50:], np.linspace(1, 0, 51))
-    assert {train.rate_at(step, 100, 1.0) for step in range(100)} == {1.0}
+    assert {train.learning_rate_factor(step, 100, 1.0) for step in range(100)} == {1.0}
 
 
 def test_the_decay_really_steps(train: ModuleType, tmp_path: Path) -> None:
     folder = train.train(train.Config(**TINY | {"log_every": 1}, max_steps=8, out=str(tmp_path / "run")))
     history = json.loads((folder / "metrics.json").read_text())
     assert history["rate/lr"] == pytest.approx(
-        [train.Config().lr * train.rate_at(step, 8, 0.5) for step in range(1, 9)]
+        [train.Config().lr * train.learning_rate_factor(step, 8, 0.5) for step in range(1, 9)]
     )
     saved = torch.load(folder / "last.ckpt", weights_only=True)
     for part in ("opt_g", "opt_d"):
@@ -527,7 +527,9 @@ def test_the_paper_preset_is_the_papers_setting(script: Script, train: ModuleTyp
     assert paper.noise == "numbers" and not paper.full_size
     assert (paper.lr, paper.beta1, paper.beta2, paper.lambda_l1, paper.lambda_gan) == (2e-4, 0.5, 0.999, 100, 1)
     assert paper.jitter and paper.mirror and paper.skips and not paper.blind
-    assert {train.rate_at(step, paper.max_steps, paper.decay_from) for step in range(0, paper.max_steps, 100)} == {1.0}
+    assert {
+        train.learning_rate_factor(step, paper.max_steps, paper.decay_from) for step in range(0, paper.max_steps, 100)
+    } == {1.0}
     for i in range(2):  # input and answer side by side: quicker than to cut tiles of the world at this size
         Image.effect_noise((512, 256), 60 + i).convert("RGB").save(tmp_path / f"{i}.png")
     code, printed, _ = script(TRAIN, "--preset", "paper", "--data", tmp_path, "--max-steps", 0)

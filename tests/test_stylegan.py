@@ -482,11 +482,11 @@ def test_the_cut_falls_on_every_layer_in_use_and_as_many_pictures_mix_as_asked(t
         device = torch.device("cpu")
 
     class Run:
-        latents, fabric = torch.Generator().manual_seed(0), Alone()
+        rng, fabric = torch.Generator().manual_seed(0), Alone()
         share = staticmethod(lambda whole: whole)
 
         def randn(self, *shape: int) -> torch.Tensor:
-            return torch.randn(*shape, generator=self.latents)
+            return torch.randn(*shape, generator=self.rng)
 
     stage = train.Stage(16, 0, 1, 0, 20_000, 1e-3)
     z, other, cut = train.latents(Run(), train.Config(**TINY, mixing=0.9), stage)

@@ -20,7 +20,7 @@ from common.data.faces import load_faces
 from common.data.files import open_picture, own_pictures, read_picture
 from common.data.own import load_folder
 from common.data.pairs import NoTestPictures, load_pairs, load_unpaired
-from common.data.pictures import LazyPictures, Pairs, Pictures, batches, data_root, shuffled_order
+from common.data.pictures import LazyPictures, Pairs, Pictures, batches, data_root, shuffled_order, spread
 
 FOLDER_SIZE = 32  # pixels per side of your own pictures, unless --size says otherwise
 
