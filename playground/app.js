@@ -27,7 +27,8 @@ async function open(chapters) {
   share(section, title);
   try {
     if (chapter && typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly, which runs the networks.");
-    if (chapter && !window.HTMLScriptElement.supports?.("importmap")) throw new Error("this browser is too old for the networks. Chrome 96, Firefox 108, Safari 16.4 and newer ones run them.");
+    const old = !window.HTMLScriptElement.supports?.("importmap") || !Array.prototype.findLastIndex;
+    if (chapter && old) throw new Error("this browser is too old for the networks. Chrome 97, Firefox 108, Safari 16.4 and newer ones run them.");
     const { open } = await import(`./rooms/${ROOMS[room] ?? "latent"}.js`);
     if (!section.isConnected) return; // left while it was loaded
     await open(section, chapter, chapters[chapter]);
@@ -55,7 +56,7 @@ function share(section, title) {
       if (!(error instanceof DOMException && error.name === "AbortError")) said.textContent = "The link is in the address bar: copy it from there.";
     }
   });
-  place.append(said);
+  place.append(element("span", { class: "hint" }, "A link that opens this room with these settings. "), said);
   section.append(place);
 }
 

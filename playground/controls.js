@@ -99,11 +99,21 @@ export function seed(place, name, words, changed) {
   } };
 }
 
+/** A row of buttons; the line below says what each does, and where the course explains it. @param {Element} place @param {string} link */
+export function buttons(place, link) {
+  const bar = element("div", { class: "buttons" });
+  const told = element("p", { class: "hint told" }, element("a", { href: `../${link}`, "aria-label": "These buttons: in the course" }, "In the course"));
+  place.append(bar, told);
+  return bar;
+}
+
 /** @param {Element} place @param {Words} words @param {() => void} pressed */
 export function button(place, words, pressed) {
   const made = element("button", { type: "button", title: words.hint }, words.label);
   made.addEventListener("click", pressed);
   place.append(made);
+  const told = place.nextElementSibling;
+  if (told?.matches(".told")) told.insertBefore(document.createTextNode(`${words.label} ${words.hint}. `), told.lastChild);
   return made;
 }
 

@@ -27,7 +27,7 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
     return follow();
   };
   const shelf = element("div", { class: "buttons", role: "group", "aria-label": "Examples to start from" });
-  panel.append(shelf);
+  panel.append(shelf, element("p", { class: "hint" }, "Test pictures: one tap puts it on the sheet."));
   const inks = element("div");
   /** @type {{value: string}} */
   let ink = { value: "" };
@@ -47,7 +47,7 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
       start.append(element("img", { src: `models/${address}`, alt: "", width: "48", height: "48" }));
     });
   };
-  const tools = ["Pen", "Eraser"].map((label) => button(bar, { label, hint: label === "Pen" ? "Draw" : "Wipe with the colour of the paper" }, () => take(label)));
+  const tools = ["Pen", "Eraser"].map((label) => button(bar, { label, hint: label === "Pen" ? "draws" : "wipes with the colour of the paper" }, () => take(label)));
   let tool = "Pen";
   /** @param {string} wanted */
   function take(wanted) {
@@ -55,8 +55,8 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
     for (const one of tools) one.setAttribute("aria-pressed", `${one.textContent === tool}`);
   }
   take(tool);
-  button(bar, { label: "Undo", hint: "Take the last stroke back (Ctrl Z)" }, () => sheet.undo().then(done));
-  button(bar, { label: "New sheet", hint: "An empty one" }, () => sheet.start(null).then(done));
+  button(bar, { label: "Undo", hint: "takes the last stroke back (Ctrl Z)" }, () => sheet.undo().then(done));
+  button(bar, { label: "New sheet", hint: "is an empty one" }, () => sheet.start(null).then(done));
   panel.append(inks);
   const width = slider(panel, "width", { label: "Pen width", from: 0.5, to: 12, step: 0.5, value: palette().length > 2 ? 4 : 1.5,
     hint: `In pixels of the picture, which is ${size} pixels wide. The eraser is four times as wide.`, link: `${chapter}/README.html#the-idea` }, () => {});

@@ -42,6 +42,9 @@ for (const link of list) {
   }
 }
 
+await page.goto(`${address}/search.html?q=critic`);
+await page.locator("ul.search li").first().waitFor();
+
 /** What a canvas shows, in short. */
 const look = (play, which = 0) => play.evaluate((number) => document.querySelectorAll("main canvas")[number].toDataURL(), which);
 const settled = async (play) => {
@@ -105,6 +108,13 @@ for (const [room, label] of Object.entries(sliders)) {
     }));
   }
   await play.screenshot({ path: join(folder, `room_${room}.png`), fullPage: true });
+  if (await walk.count()) { // a link that is shared on the way leads to where it is
+    const way = await play.evaluate(() => {
+      [...document.querySelectorAll("button")].find((one) => one.textContent === "Share").click();
+      return location.hash;
+    });
+    if (/seed=1&way=0(\.00)?(&|$)/.test(way)) found.errors.push(`${room}: what is shared on a walk is its start`);
+  }
   const stop = play.getByRole("button", { name: "Stop" });
   if (await stop.count()) await stop.click(); // or the walk would change the picture
   if (room === "01") { // a link after a walk leads to where it has come
@@ -184,12 +194,26 @@ await other.goto("about:blank");
 await other.goto(drawing);
 await settled(other);
 if ((await look(other)) !== drawn[0]) found.errors.push("a shared address shows another drawing");
-const wide = await other.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
-if (wide) found.errors.push("the playground is wider than a telephone");
 await other.screenshot({ path: join(folder, "phone_dark.png"), fullPage: true });
-const nameless = await other.evaluate(() => [...document.querySelectorAll("input, select, button, canvas")]
-  .filter((one) => !(one.labels?.length || one.getAttribute("aria-label") || one.textContent.trim())).length);
-if (nameless) found.errors.push(`${nameless} controls have no name for a screen reader`);
+
+// Every room on a telephone: as narrow as that, with names for a screen reader, and hints whose links lead somewhere.
+const hints = new Set();
+for (const room of ["05", ...Object.keys(sliders), "ring", "transport"]) {
+  await other.goto("about:blank");
+  await other.goto(`${address}/playground/index.html#room=${room}`);
+  await other.waitForSelector("section[data-ready]");
+  const wide = await other.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+  if (wide) found.errors.push(`room ${room} is wider than a telephone`);
+  const nameless = await other.evaluate(() => [...document.querySelectorAll("input, select, button, canvas")]
+    .filter((one) => !(one.labels?.length || one.getAttribute("aria-label") || one.textContent.trim())).length);
+  if (nameless) found.errors.push(`room ${room}: ${nameless} controls have no name for a screen reader`);
+  for (const link of await other.$$eval(".hint a", (all) => all.map((one) => one.href))) hints.add(link);
+}
+for (const link of hints) {
+  const [leads, anchor] = link.split("#");
+  const answer = await other.request.get(leads);
+  if (!answer.ok() || (anchor && !(await answer.text()).includes(`id="${anchor}"`))) found.errors.push(`${link} leads nowhere`);
+}
 
 // The transport plan, and the ring until it covers modes.
 await play.goto("about:blank");

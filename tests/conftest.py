@@ -162,6 +162,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("quick")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The times that the browser took, which are printed and not asserted."""
+    for report in terminalreporter.stats.get("passed", []):
+        if report.nodeid.endswith("test_the_site_in_a_browser"):
+            terminalreporter.write(report.capstdout)
+
+
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     """Whether two sets of weights are equal bit for bit."""
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

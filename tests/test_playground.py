@@ -4,6 +4,7 @@ import functools
 import http.server
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -216,9 +217,12 @@ def test_the_site_in_a_browser(site: str, tmp_path: Path) -> None:
     """`browser.mjs` opens every page, plays in every room, and prints what it found and how long things took."""
     command = ["node", str(Path(__file__).with_name("browser.mjs")), site, str(CHROMIUM), str(tmp_path)]
     ended = subprocess.run(command, text=True, capture_output=True, check=False, timeout=600, cwd=PLAYGROUND)
-    print(ended.stdout)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    found = json.loads(ended.stdout.splitlines()[-1])
+    *times, found = ended.stdout.splitlines()
+    print("\n".join(times))
+    if folder := os.environ.get("GAN_PICTURES"):  # the picture that the root README shows
+        shutil.copy(tmp_path / "playground.png", folder)
+    found = json.loads(found)
     assert not found["errors"]
     assert not found["foreign"], "requests to other hosts"
     assert {f"{chapter}/README.html" for chapter in CHAPTERS} <= set(found["pages"])

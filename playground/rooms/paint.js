@@ -1,5 +1,5 @@
 /** Chapter 05: a sheet to draw on, and the translator that follows the pen. */
-import { button, canvas, element, seed } from "../controls.js";
+import { button, buttons, canvas, element, seed } from "../controls.js";
 import { drawing } from "../drawing.js";
 import { load } from "../network.js";
 import { download, read, show } from "../pictures.js";
@@ -17,8 +17,8 @@ export function open(place, chapter, about) {
   const [from, to] = forwards ? [a, b] : [b, a];
 
   const row = element("div", { class: "row sheet" });
-  const bar = element("div", { class: "buttons" });
-  place.append(row, bar);
+  place.append(row);
+  const bar = buttons(place, `${chapter}/README.html#run-it`);
   const paper = canvas(row, `Your ${from}: draw here`, "paper");
   const answer = canvas(row, `The answer: a ${to}`);
   const more = element("div", { class: "row three" });
@@ -32,7 +32,7 @@ export function open(place, chapter, about) {
   const tools = { bar, panel, chapter, size, palette: () => palette,
     yours: `A ${from}, whose middle square is taken.`, examples: () => examples };
   const sheet = drawing(paper, tools, follow);
-  button(bar, { label: "Download", hint: "Save the answer" }, () => download(answer, chapter));
+  button(bar, { label: "Download", hint: "saves the answer" }, () => download(answer, chapter));
   const noise = seed(panel, "noise-seed", { label: "Seed of the dropout", value: 1, link: `${chapter}/README.html#the-idea`,
     hint: "Dropout is the only noise of this network. Other noise, other colours for the same drawing." }, follow);
 

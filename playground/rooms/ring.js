@@ -1,5 +1,5 @@
 /** A ring of Gaussians: a small GAN trains while you look, and its losses and rates are under your fingers. */
-import { button, canvas, choice, element, slider, toggle } from "../controls.js";
+import { button, buttons, canvas, choice, element, slider, toggle } from "../controls.js";
 import { context, download } from "../pictures.js";
 import { normal, uniform } from "../random.js";
 import { adam, forward, mlp, step } from "../ring/gan.js";
@@ -18,16 +18,15 @@ export function open(place) {
   [curve.width, curve.height] = [480, 120];
   const panel = element("div", { class: "panel" });
   place.append(status, panel);
-  const bar = element("div", { class: "buttons" });
-  panel.append(bar);
+  const bar = buttons(panel, `${LINK}#the-idea`);
   const go = loop(place, () => train());
-  const start = toggle(bar, { label: "Train", other: "Stop", hint: "Let the two networks play" }, (on) => {
+  const start = toggle(bar, { label: "Train", other: "Stop", hint: "lets the two networks play" }, (on) => {
     status.setAttribute("aria-live", on ? "off" : "polite"); // read out when it stops, not sixty times a second
     go(on);
     if (!on) draw();
   });
-  button(bar, { label: "Begin anew", hint: "New networks, other random numbers" }, () => begin(seed + 1));
-  button(bar, { label: "Download", hint: "Save this picture" }, () => download(picture, "ring"));
+  button(bar, { label: "Begin anew", hint: "takes new networks and other random numbers" }, () => begin(seed + 1));
+  button(bar, { label: "Download", hint: "saves this picture" }, () => download(picture, "ring"));
   const loss = choice(panel, "loss", { label: "Loss", options: ["non-saturating", "saturating", "hinge"], value: "non-saturating",
     link: `${LINK}#the-mathematics`, hint: "Saturating is Eq. 1 to the letter: a generator that is found out hardly learns." }, () => {});
   const rateG = slider(panel, "lr-g", { label: "Learning rate of G, 10 to the power of", from: -5, to: -1, step: 0.1, value: -2.7,

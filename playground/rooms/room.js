@@ -1,6 +1,7 @@
 /** What the rooms share: a picture that follows its controls, and a walk that goes on until it is stopped. */
-import { button, element, seed, slider, toggle } from "../controls.js";
+import { button, buttons, element, seed, slider, toggle } from "../controls.js";
 import { download } from "../pictures.js";
+import * as state from "../state.js";
 
 /**
  * What export.py wrote about a chapter.
@@ -69,21 +70,23 @@ export function walking(place, chapter, canvas, changed) {
   const start = seed(place, "seed", { label: "Seed", value: 1, link, hint: "Decides the latent z, the random numbers that the picture is made of." }, changed);
   const way = slider(place, "way", { label: "Way to the next seed", from: 0, to: 1, step: 0.01, value: 0, link: "01_basic_gan/README.html#run-it",
     hint: "Walks on the sphere from this latent to that of the next seed. The pictures on the way are nobody's copy." }, changed);
-  const bar = element("div", { class: "buttons" });
-  place.append(bar);
+  const bar = buttons(place, `${chapter}/README.html#run-it`);
   let walked = 0;
   const go = loop(place, (seconds) => {
     walked += seconds / 2;
+    const all = way.value + walked;
+    state.set("seed", start.value + Math.floor(all)); // what is shared on the way leads to where it is now
+    state.set("way", (all % 1).toFixed(2));
     changed();
   });
-  toggle(bar, { label: "Walk", other: "Stop", hint: "Walk from seed to seed" }, (on) => {
+  toggle(bar, { label: "Walk", other: "Stop", hint: "goes from seed to seed" }, (on) => {
     go(on);
     if (on) return;
     const all = way.value + walked; // where the walk has come to: the controls say so from now on, and a link leads there
     [start.value, way.value, walked] = [start.value + Math.floor(all), all % 1, 0];
     changed();
   });
-  button(bar, { label: "Download", hint: "Save this picture" }, () => download(canvas, chapter));
+  button(bar, { label: "Download", hint: "saves this picture" }, () => download(canvas, chapter));
   return { get seed() { return start.value; }, get way() { return way.value + walked; } };
 }
 
@@ -95,7 +98,7 @@ export function directed(place, chapter, directions, changed) {
   const group = element("details", { open: "" }, element("summary", {}, "Directions of the latent"));
   place.append(group);
   const sliders = directions.map((_, i) => slider(group, `d${i + 1}`, {
-    label: `Direction ${i + 1}`, from: -6, to: 6, step: 0.1, value: 0, link: "docs/decisions.html",
+    label: `Direction ${i + 1}`, from: -6, to: 6, step: 0.1, value: 0, link: "02_dcgan/README.html#the-mathematics",
     hint: i ? "The next strongest one." : "Pushes z along the direction in which the picture changes most. What it means, nobody has told the network.",
   }, changed));
   /** @param {Float32Array} z */

@@ -1,5 +1,5 @@
 /** Chapter 06: both ways, on a sheet to draw on, and the marks that a translator hides for the way back. */
-import { button, canvas, choice, element, slider } from "../controls.js";
+import { button, buttons, canvas, choice, element, slider } from "../controls.js";
 import { drawing } from "../drawing.js";
 import { load } from "../network.js";
 import { download, read, show } from "../pictures.js";
@@ -12,8 +12,8 @@ export function open(place, chapter, about) {
   const examples = about.examples ?? [];
   const [a, b] = about.kinds ?? ["A", "B"];
   const row = element("div", { class: "row two" });
-  const bar = element("div", { class: "buttons" });
-  place.append(row, bar);
+  place.append(row);
+  const bar = buttons(place, `${chapter}/README.html#run-it`);
   const given = canvas(row, "The picture: draw on it", "paper");
   const there = canvas(row, "Its translation");
   const back = canvas(row, "The way back");
@@ -34,7 +34,7 @@ export function open(place, chapter, about) {
   const tools = { bar, panel, chapter, size, palette: () => about.palettes?.[side()] ?? ["#ffffff", "#000000"],
     yours: "Its middle square is translated.", examples: () => examples.map((pair) => pair[side()]) };
   const sheet = drawing(given, tools, follow);
-  button(bar, { label: "Download", hint: "Save the translation" }, () => download(there, chapter));
+  button(bar, { label: "Download", hint: "saves the translation" }, () => download(there, chapter));
 
   /** @type {import("../network.js").Result | null} */
   let grained = null;

@@ -1,5 +1,5 @@
 /** Chapter 03: the cheapest way to carry one cloud of points to another, and what Jensen-Shannon says of it. */
-import { button, canvas, element, slider } from "../controls.js";
+import { button, buttons, canvas, element, slider } from "../controls.js";
 import { context, download } from "../pictures.js";
 import { normal, uniform } from "../random.js";
 import { distances, match } from "../ring/transport.js";
@@ -19,9 +19,8 @@ export function open(place) {
   const spread = slider(panel, "spread", { label: "Spread of the generated points", from: 0, to: 1, step: 0.05, value: 0.4, link: `${LINK}#the-idea`,
     hint: "At 0 all mass lies at one point: a collapsed generator." }, draw);
   const seed = slider(panel, "seed", { label: "Seed", from: 1, to: 50, step: 1, value: 1, link: `${LINK}#the-idea`, hint: "Other points, the same rule." }, draw);
-  const bar = element("div", { class: "buttons" });
-  panel.append(bar);
-  button(bar, { label: "Download", hint: "Save this picture" }, () => download(picture, "transport"));
+  const bar = buttons(panel, `${LINK}#the-idea`);
+  button(bar, { label: "Download", hint: "saves this picture" }, () => download(picture, "transport"));
   const [real, fake] = ["#1f77b4", "#ff7f0e"];
 
   /** @param {number} width @param {number} centre @param {() => number} next */
