@@ -132,11 +132,11 @@ def test_mapping_and_synthesis(
     painter, _ = generate.load_painter()
     z = painter.latents(2 * N, 1)
     w = painter.w(z, 0.7)
-    for path in paths[:2]:
-        found = onnxruntime.InferenceSession(path).run(None, {"z": z.numpy(), "psi": torch.tensor(0.7).numpy()})[0]
-        torch.testing.assert_close(torch.from_numpy(found), w, atol=0.02, rtol=0.02)
-    styles, others = painter.styles(w).chunk(2)
-    mixed = torch.cat([styles[:, :4], others[:, 4:]], 1)
+
+    def mixed(w: Tensor) -> Tensor:
+        styles, others = painter.styles(w).chunk(2)
+        return torch.cat([styles[:, :4], others[:, 4:]], 1)
+
     noise: list[Tensor] = []
     real = torch.randn
 
@@ -145,11 +145,17 @@ def test_mapping_and_synthesis(
         return noise[-1]
 
     monkeypatch.setattr(torch, "randn", watched)
-    wanted = painter.draw(mixed)
+    wanted = painter.draw(mixed(w))
     monkeypatch.undo()
     assert len(noise) == painter.layers
-    for path in paths[2:]:
-        agree(path, {"styles": mixed} | {f"noise_{i}": one for i, one in enumerate(noise)}, wanted)
+    drawn = {f"noise_{i}": one for i, one in enumerate(noise)}
+    for mapping, synthesis in zip(paths[:2], paths[2:], strict=True):
+        found = onnxruntime.InferenceSession(mapping).run(None, {"z": z.numpy(), "psi": torch.tensor(0.7).numpy()})[0]
+        torch.testing.assert_close(torch.from_numpy(found), w, atol=0.02, rtol=0.02)
+        agree(synthesis, {"styles": mixed(w)} | drawn, wanted)
+        agree(
+            synthesis, {"styles": mixed(torch.from_numpy(found))} | drawn, wanted
+        )  # one after the other, as the page does
 
 
 def test_a_missing_package_gets_one_line(
