@@ -179,7 +179,7 @@ const shown = await watched({ viewport: { width: 1100, height: 900 } });
 await shown.goto(`${address}/playground/index.html#room=05&sheet=e7`);
 await settled(shown);
 await shown.waitForTimeout(1500);
-await shown.screenshot({ path: join(folder, "playground.png"), clip: { x: 0, y: 100, width: 1100, height: 640 } });
+await shown.screenshot({ path: join(folder, "playground.png"), clip: { x: 0, y: 100, width: 1100, height: 720 } });
 
 // A state is an address: the same seed shows the same picture to somebody else.
 await play.goto("about:blank");
