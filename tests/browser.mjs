@@ -39,6 +39,9 @@ for (const link of list) {
   if (await diagram.count()) {
     await diagram.scrollIntoViewIfNeeded();
     await page.locator("pre.mermaid svg").first().waitFor({ state: "attached" });
+    const light = await diagram.innerHTML();
+    await page.evaluate(() => { document.body.dataset.theme = "dark"; }); // what the button for the theme does
+    await page.waitForFunction((old) => document.querySelector("pre.mermaid").innerHTML !== old && document.querySelector("pre.mermaid svg"), light);
   }
 }
 

@@ -18,10 +18,23 @@ seen(".formula", async (formulas) => {
   }
 });
 
-seen("pre.mermaid", async (diagrams) => {
+/** The words of each diagram that is drawn: in another theme it is drawn anew. @type {Map<HTMLElement, string>} */
+const words = new Map();
+
+/** @param {HTMLElement[]} diagrams */
+async function draw(diagrams) {
   const { default: mermaid } = await import(`${vendor}mermaid/mermaid.esm.min.mjs`);
+  for (const diagram of diagrams) {
+    const said = words.get(diagram) ?? diagram.innerHTML;
+    words.set(diagram, said);
+    diagram.innerHTML = said;
+    delete diagram.dataset.processed;
+  }
   const wish = document.body.dataset.theme;
   const dark = wish === "dark" || (wish !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
   mermaid.initialize({ startOnLoad: false, theme: dark ? "dark" : "default" });
   await mermaid.run({ nodes: diagrams });
-});
+}
+
+seen("pre.mermaid", draw);
+new MutationObserver(() => words.size && draw([...words.keys()])).observe(document.body, { attributeFilter: ["data-theme"] });
