@@ -61,7 +61,7 @@ def before_after() -> Figure:
     figure, plots = plt.subplots(1, 3, figsize=(8, 3), layout="constrained")
     with torch.no_grad():
         show(plots[0], first(z), 4, "before training")
-        show(plots[1], shipped(z), 4, "after 9 minutes")
+        show(plots[1], shipped(z), 4, "after 45 minutes")
     show(plots[2], images.to_float(held_out("avatars").images[:16]), 4, "real faces")
     return figure
 

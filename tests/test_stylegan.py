@@ -823,7 +823,7 @@ def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, scrip
     assert found.fcd <= 2.8 and found.recall >= 0.33  # an untrained generator 90; chapter 02 has 2.4 and 0.37
     squares = F.avg_pool2d(fake, 4)
     edges = torch.cat([squares[:, :, :8, 0], squares[:, :, :8, -1]], 2)  # [N, 3, 16], down the left and the right edge
-    assert edges.std(2).mean(1).median() < 0.04  # one colour behind a head: real faces 0.000, chapter 02's 0.080
+    assert edges.std(2).mean(1).median() < 0.04  # one colour behind a head: real faces 0.000, chapter 02's 0.054
     assert min(found.class_shares[:4]) > 0.05  # glasses, beard, hat and long hair are all drawn
     table = scores.swap_table(painter, number=300)
     mean = {name: shares.mean().item() for name, shares in table.items()}
