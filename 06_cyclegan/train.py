@@ -66,9 +66,7 @@ class Config(Settings):
     max_steps: NonNegativeInt = 2000  # updates of the generators; ours: about ten minutes on two cores
     batch_size: PositiveInt = 4  # pictures of each kind, of all devices together; ours: cheaper than 1, section 4
     mirror: bool = True  # mirror half of the pictures; not for satellite-map: light on a relief comes from the left
-    jitter: NonNegativeInt = (
-        0  # enlarge by so many pixels, cut out at random; ours: off, thousands of pictures are enough
-    )
+    jitter: NonNegativeInt = 0  # enlarge by so many pixels, cut out at random; ours: off, there are enough pictures
 
     # The game
     lambda_cycle: NonNegativeFloat = 10.0  # weight of the cycle loss, section 4; 0 is a mistake on purpose
