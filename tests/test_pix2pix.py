@@ -698,12 +698,16 @@ def test_the_same_seed_draws_the_same_noise(generate: ModuleType) -> None:
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
-def test_a_run_on_own_pairs_is_translated_back_and_scored(script: Script, tmp_path: Path) -> None:
-    for part in ("", "test/"):
+def own_pairs(folder: Path) -> None:
+    """Six pairs of noise side by side to learn from, and six to test on."""
+    for part in ("", "test"):
+        (folder / part).mkdir()
         for i in range(6):
-            path = tmp_path / "own" / part / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.effect_noise((64, 32), 20 + 10 * i).convert("RGB").save(path)
+            Image.effect_noise((64, 32), 20 + 10 * i).convert("RGB").save(folder / part / f"{i}.png")
+
+
+def test_a_run_on_own_pairs_is_translated_back_and_scored(script: Script, tmp_path: Path) -> None:
+    own_pairs(tmp_path / "own")
     out = tmp_path / "run"
     code, printed, errors = script(
         TRAIN, *SMALL, "--data", tmp_path / "own", "--direction", "BtoA", "--max-steps", 2, "--out", out
@@ -717,11 +721,7 @@ def test_a_run_on_own_pairs_is_translated_back_and_scored(script: Script, tmp_pa
 
 
 def test_grey_pairs_are_learned_and_translated_in_grey(script: Script, tmp_path: Path) -> None:
-    for part in ("", "test/"):
-        for i in range(6):
-            path = tmp_path / "own" / part / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.effect_noise((64, 32), 20 + 10 * i).convert("RGB").save(path)
+    own_pairs(tmp_path / "own")
     out = tmp_path / "run"
     flags = [TRAIN, *SMALL, "--data", tmp_path / "own", "--channels", 1, "--max-steps", 2, "--out", out]
     code, printed, errors = script(*flags)
