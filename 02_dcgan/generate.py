@@ -39,7 +39,7 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Pictures, walks, vector arithmetic and scores from a trained generator of chapter 02."""
 
-    MADE_BY: ClassVar[tuple[str, ...]] = ("ema", "strength")  # no flag: those that `file` writes into names of files
+    MADE_BY: ClassVar[tuple[str, ...]] = ("ema", "strength")  # these go into names of files: see `Flags.file`
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, 4,000 to look for an --attribute in, or 5,000 to score
@@ -60,7 +60,7 @@ def load_generator(path: Path = HERE / "weights.safetensors", ema: bool = True) 
     """The trained generator in eval mode, and the settings stored beside its weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
     sizes = {name: settings[name] for name in ("latent_dim", "width", "shape", "attention", "upsampling", "without")}
-    uniform_z = settings.get("uniform_z", False)  # the shipped weights are older than this setting
+    uniform_z = settings.get("uniform_z", False)  # files older than this setting do not have it
     generator = Generator(**sizes | {"shape": tuple(sizes["shape"]), "uniform_z": uniform_z})
     kind = "averaged." if ema else "raw."
     load_state(

@@ -113,7 +113,7 @@ class Generator(nn.Module):
         self.latent_dim, self.shape, self.uniform_z = latent_dim, shape, uniform_z
         base, doublings = stages(shape[1])
         channels = widths(width, doublings)[::-1]  # from the smallest map outwards
-        norm = "batch-norm" not in without  # guideline 2, but not in G's output (which has no bias, as the usual port)
+        norm = "batch-norm" not in without  # guideline 2, but not in G's output (no bias there, as in the usual port)
 
         def after(out_channels: int) -> list[nn.Module]:  # guideline 4: ReLU in all layers but the output
             activation = nn.Tanh() if "relu" in without else nn.ReLU()
@@ -170,7 +170,7 @@ class Discriminator(nn.Module):
         super().__init__()
         base, doublings = stages(shape[1])
         channels = [shape[0], *widths(width, doublings)]
-        norm = not spectral and "batch-norm" not in without  # then no layer has a bias, as in the usual port
+        norm = not spectral and "batch-norm" not in without  # with it no convolution has a bias, as in the usual port
         layers: list[nn.Module] = []
         side = shape[1]
         for i, (in_channels, out_channels) in enumerate(pairwise(channels)):

@@ -41,10 +41,7 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Pictures, walks and scores from a trained generator of chapter 04."""
 
-    MADE_BY: ClassVar[tuple[str, ...]] = (
-        "label",
-        "truncation",
-    )  # no flag: those that `file` writes into names of files
+    MADE_BY: ClassVar[tuple[str, ...]] = ("label", "truncation")  # these go into names of files: see `Flags.file`
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     label: str | None = None  # the class to draw, by name or number; default: all of them, one a column

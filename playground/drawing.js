@@ -27,7 +27,7 @@ export function drawing(paper, { bar, panel, chapter, size, palette, yours, exam
     return follow();
   };
   const shelf = element("div", { class: "buttons", role: "group", "aria-label": "Examples to start from" });
-  panel.append(shelf, element("p", { class: "hint" }, "Test pictures: one tap puts it on the sheet."));
+  panel.append(shelf, element("p", { class: "hint" }, "Test pictures: tap one to put it on the sheet."));
   const inks = element("div");
   /** @type {{value: string}} */
   let ink = { value: "" };

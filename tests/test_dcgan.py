@@ -72,7 +72,7 @@ def test_uniform_latents_reach_the_weights(script: Script, chapter: Chapter, tmp
     assert script(TRAIN, *flags, "--out", tmp_path)[0] == 0
     generate = chapter("02_dcgan", "generate")
     assert generate.load_generator(tmp_path / "weights.safetensors")[0].uniform_z
-    assert not generate.load_generator()[0].uniform_z  # the shipped weights, which do not say
+    assert not generate.load_generator()[0].uniform_z  # the shipped weights
 
 
 def test_the_paper_preset_has_the_numbers_of_section_4_and_the_default_its_three_departures(train: ModuleType) -> None:
@@ -469,8 +469,8 @@ def test_shipped_weights_keep_the_promises_of_the_readme(chapter: Chapter, scrip
         fake = torch.cat([generator(part) for part in z.split(500)])
     scores = evaluate(to_uint8(fake), stick)
     assert settings["data"] == "avatars"
-    assert scores.fcd <= 3.5  # real faces 0.5, blurred ones 7, an untrained generator 90 at this N
-    assert scores.recall >= 0.3
+    assert scores.fcd <= 2.2  # real faces 0.5, blurred ones 7, an untrained generator 90 at this N
+    assert scores.recall >= 0.45
     assert min(scores.class_shares[:4]) > 0.05  # glasses, beard, hat and long hair are all drawn
     code, printed, _ = script("02_dcgan/generate.py", "--attribute", "glasses", "--out", tmp_path)
     before, after = (float(share) for share in re.findall(r"([\d.]+)%", printed.splitlines()[0]))

@@ -44,8 +44,8 @@ def load_pairs(
     """Load aligned pictures: `sketches`, `satellite-map`, an archive of pix2pix's authors, or a folder (or zip) of your own.
 
     Own pictures lie side by side, A left and B right; or in folders `A/` and `B/` under the same names. Either may be inside of
-    `train/` and `test/`; `trainA/`, `trainB/`, `testA/`, `testB/` are read too. `size` is in pixels per side, 64 by default; 1 of
-    `channels` is grey. `most` pairs to look at, spread over the set, are there sooner than all. Files: see `load`. Raises `UserError`.
+    `train/` and `test/`; `trainA/`, `trainB/`, `testA/`, `testB/` are read too. `size` is in pixels per side, 64 by default;
+    `channels=1` is grey. `most` pairs to look at, spread over the set, are there sooner than all. For files see `load`. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
@@ -92,7 +92,7 @@ def load_unpaired(
 
     Own pictures lie in `trainA/`, `trainB/`, and to look at results `testA/`, `testB/`; or in `A/`, `B/` as for pairs. The piles
     may differ in length. Those of `sketches` share no face, and those of `satellite-map` come from different regions; only
-    the test pictures of the two are pairs, which serve to score. `channels` 1 is grey. Raises `UserError`.
+    the test pictures of the two are pairs, which serve to score. `channels=1` is grey. Raises `UserError`.
     """
     require(size is None or size >= 4, f"--size must be at least 4 pixels, not {size}")
     if name == "satellite-map":
