@@ -273,7 +273,7 @@ def test_the_pool_goes_on_from_its_state(model: ModuleType) -> None:
 
 def test_nothing_flows_back_from_the_discriminators_pictures(train: ModuleType, model: ModuleType) -> None:
     fabric = SimpleNamespace(all_gather=lambda x: x)
-    run = SimpleNamespace(fabric=fabric, latents=torch.Generator().manual_seed(0), share=lambda whole: whole)
+    run = SimpleNamespace(fabric=fabric, rng=torch.Generator().manual_seed(0), share=lambda whole: whole)
     fake = torch.randn(4, 3, 8, 8, requires_grad=True)
     for size in (0, 2):
         assert not train.from_pool(run, model.ImagePool(size), 2 * fake).requires_grad
@@ -512,8 +512,8 @@ def test_no_index_ties_the_two_kinds(train: ModuleType, tmp_path: Path, monkeypa
 
 def test_jitter_and_mirror_treat_each_picture_on_its_own(train: ModuleType) -> None:
     def run(**settings: object) -> Any:
-        config, latents = train.Config(**TINY | settings), torch.Generator().manual_seed(0)
-        return SimpleNamespace(config=config, latents=latents, share=lambda whole: whole)
+        config, rng = train.Config(**TINY | settings), torch.Generator().manual_seed(0)
+        return SimpleNamespace(config=config, rng=rng, share=lambda whole: whole)
 
     ramp = torch.linspace(-1, 1, 16).expand(200, 3, 16, 16).contiguous()
     assert train.augmented(run(), ramp, 200) is ramp

@@ -21,8 +21,15 @@ seen(".formula", async (formulas) => {
 /** The words of each diagram that is drawn: in another theme it is drawn anew. @type {Map<HTMLElement, string>} */
 const words = new Map();
 
+let busy = Promise.resolve(); // one after the other: Mermaid draws on one sheet
+
 /** @param {HTMLElement[]} diagrams */
-async function draw(diagrams) {
+function draw(diagrams) {
+  busy = busy.then(() => drawn(diagrams));
+}
+
+/** @param {HTMLElement[]} diagrams */
+async function drawn(diagrams) {
   const { default: mermaid } = await import(`${vendor}mermaid/mermaid.esm.min.mjs`);
   for (const diagram of diagrams) {
     const said = words.get(diagram) ?? diagram.innerHTML;
