@@ -221,9 +221,8 @@ def main(config: Config) -> None:
         x, y = test_pairs(config.num)
         faces = data == "sketches" and sides == (0, 1) and x.shape[1:] == (3, 64, 64) and len(x) >= MIN_PICTURES
         fake = translate(generator.to(device), x.to(device)).cpu()
-        some = load_pairs(
-            data, size, most=1000, **settings.reading, channels=channels
-        )  # enough for the mean training picture
+        # Enough for the mean training picture.
+        some = load_pairs(data, size, most=1000, **settings.reading, channels=channels)
         learned = to_float(some[list(range(len(some)))][sides[1]])
         found = {"pix2pix": compare(fake, y, faces)} | references(learned, y, faces)
         print(f"{len(x):,} test pairs of {data}, {settings['direction']}, weights of step {settings['step']}")

@@ -156,13 +156,7 @@ def _in_one_line(error: BaseException) -> tuple[str, int] | None:
         return f"error: --compile fails on this machine ({text.splitlines()[0][:120]}): leave it out", 2
     if isinstance(error, RuntimeError) and "home directory" in text:  # of ~name
         return "error: a path begins with ~ and a user whom this machine does not know: write it out", 2
-    full = (
-        "allocate memory",
-        "calculation overflowed",
-        "Overflow when unpacking",
-        "too large to convert",
-        "is too big",
-    )
+    full = ("allocate memory", "calculation overflowed", "Overflow when", "too large to convert", "is too big")
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text for words in full):
         return "error: out of memory: lower the batch size, --size, --num or the width of the networks", 2
     return None

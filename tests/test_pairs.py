@@ -304,7 +304,7 @@ def test_two_folders_of_the_same_names_are_not_cut_in_the_middle(tmp_path: Path)
     """input/ and target/ of another program, whose squares would be taken for pairs side by side."""
     for folder in ("input", "target"):
         picture(tmp_path / folder / "1.png", right=None)
-    with pytest.raises(UserError, match=r"input and target of .* share names: .* call them A and B"):
+    with pytest.raises(UserError, match=r"input and target of .* share names of pictures: call them A and B"):
         pairs.load_pairs(str(tmp_path))
     (tmp_path / "target" / "1.png").rename(tmp_path / "target" / "2.png")  # two folders of pictures side by side
     assert len(pairs.load_pairs(str(tmp_path))) == 2

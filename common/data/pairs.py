@@ -66,7 +66,8 @@ def load_pairs(
     a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
     both = sorted({Path(n).parent.name for n in names})
     twins = len(both) == 2 and all(both) and len({Path(n).stem for n in names}) < len(names)
-    said = f"--data: {' and '.join(both)} of {name} share names: if they are the sides of pairs, call them A and B"
+    remedy = "call them A and B if they are the sides of pairs, else give each picture a name of its own"
+    said = f"--data: {' and '.join(both)} of {name} share names of pictures: {remedy}"
     require(bool(a or b) or not twins, said)
     if a or b:
         twice = sorted({*_below(names, inside + "A/", inside + "B/")} - {*a.values(), *b.values()})
