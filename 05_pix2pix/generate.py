@@ -46,7 +46,7 @@ HERE = Path(__file__).resolve().parent
 class Config(Flags):
     """Translate pictures, look at test pairs, and score, with a trained generator of chapter 05."""
 
-    MADE_BY: ClassVar[tuple[str, ...]] = ("data",)
+    MADE_BY: ClassVar[tuple[str, ...]] = ("data", "clean", "whole")
     pictures: tyro.conf.Positional[tuple[Path, ...]] = ()  # pictures of yours, or folders of them; default: test pairs
     weights: Path = HERE / "weights.safetensors"  # the shipped ones, or those of a run of yours
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
@@ -184,11 +184,11 @@ def main(config: Config) -> None:
         alone = to_pil_image(images.to_uint8(answers)[0])
         alone = alone.resize(open_picture(path, white=white).size, Image.Resampling.LANCZOS) if config.whole else alone
         for sheet, kind in ((alone, "translated"), (pairs, "beside")):
-            name, again = f"{path.stem}_{kind}.png", 2
-            while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere
-                name, again = f"{path.stem}_{kind}_{again}.png", again + 1
-            taken.add((config.out / name).resolve())
-            written.append(images.save_picture(sheet, config.out / name))
+            file, again = config.file(f"{path.stem}_{kind}.png"), 2
+            while file.resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere
+                file, again = config.file(f"{path.stem}_{kind}_{again}.png"), again + 1
+            taken.add(file.resolve())
+            written.append(images.save_picture(sheet, file))
 
     data = config.data or str(settings["data"])
 

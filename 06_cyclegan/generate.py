@@ -148,11 +148,11 @@ def main(config: Config) -> None:
                 translation = translation.resize(picture.size, Image.Resampling.LANCZOS)
             beside = images.grid(rows, 3, scale=max(1, 256 // max(seen.shape[2:])))
             for sheet, kind in ((translation, ""), *([(beside, "_strip")] if config.strip else [])):
-                name, again = f"{path.stem}_{config.direction}{kind}.png", 2
-                while (config.out / name).resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere
-                    name, again = f"{path.stem}_{config.direction}{kind}_{again}.png", again + 1
-                taken.add((config.out / name).resolve())
-                written.append(images.save_picture(sheet, config.out / name))
+                file, again = config.file(f"{path.stem}_{config.direction}{kind}.png"), 2
+                while file.resolve() in taken:  # photo.jpg beside photo.png, or the same name elsewhere
+                    file, again = config.file(f"{path.stem}_{config.direction}{kind}_{again}.png"), again + 1
+                taken.add(file.resolve())
+                written.append(images.save_picture(sheet, file))
     else:
         reading = settings.reading | {"channels": channels}
         both = held_out(config.data or str(settings["data"]), size, min(config.num or 10, 40), **reading)

@@ -45,7 +45,7 @@ def check_number(answer: Any, expected: float, tolerance: float = 0.01, hint: st
         return
     try:
         number = math.nan if isinstance(answer, (bool, str)) else float(answer)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         number = math.nan
     within = tolerance * max(1.0, abs(expected))
     if math.isnan(number):

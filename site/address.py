@@ -1,4 +1,4 @@
-"""Write the repository's address from CITATION.cff into the first cell of each notebook: python site/address.py"""
+"""Write the repository's address from CITATION.cff into the root README and the first cell of each notebook: python site/address.py"""
 
 import json
 import re
@@ -20,14 +20,15 @@ def stated() -> str:
     return found[1] if found else ""
 
 
-def addressed(notebook: str, address: str) -> str:
-    """The text of a notebook's file with this address; nothing else of it changes."""
+def addressed(text: str, address: str) -> str:
+    """The text of a notebook's file, or of the README, with this address; nothing else of it changes."""
     inside = json.dumps(f'REPOSITORY = "{address}"')[1:-1]  # as it stands in a string of JSON
-    return re.sub(r'REPOSITORY = \\"[^"\\]*\\"', lambda _: inside, notebook)
+    text = re.sub(r'REPOSITORY = \\"[^"\\]*\\"', lambda _: inside, text)
+    return re.sub(r"git clone --depth 1 \S+ gans", lambda _: f"git clone --depth 1 {address or 'ADDRESS'} gans", text)
 
 
 def main() -> None:
-    for path in sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb")):
+    for path in (ROOT / "README.md", *sorted(ROOT.glob("[0-9][0-9]_*/*.ipynb"))):
         before = path.read_text(encoding="utf-8")
         after = addressed(before, stated())
         if after != before:

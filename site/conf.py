@@ -1,6 +1,9 @@
 """Sphinx's settings: one site from READMEs, notebooks and documents as they are. `build.py` runs it."""
 
+import ast
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -8,12 +11,15 @@ from urllib.parse import urlparse
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parents[1]
+# The one place that has the address is CITATION.cff; where it has none, a build on GitHub knows its own.
+published = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}".format(**os.environ) if "GITHUB_REPOSITORY" in os.environ else ""
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-REPOSITORY = CITATION.get("repository-code", "").removesuffix(".git").rstrip("/")  # the one place that has the address
+REPOSITORY = CITATION.get("repository-code", published).removesuffix(".git").rstrip("/")
 log = logging.getLogger(__name__)
 
 project = CITATION["title"]
@@ -52,6 +58,13 @@ if REPOSITORY:
     html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": ""}
 
 CHAPTERS = sorted(path.parent.name for path in ROOT.glob("[0-9][0-9]_*/README.md"))
+
+
+CODE = [
+    path.relative_to(ROOT)
+    for pattern in ("[0-9][0-9]_*/*.py", "common/**/*.py", "docs/*.py", "tests/*.py", "site/*.py", "playground/*.py")
+    for path in sorted(ROOT.glob(pattern))
+]
 
 
 class Mermaid(Directive):
@@ -128,6 +141,32 @@ def pictures(app: Sphinx, doctree: nodes.document) -> None:
             )
 
 
+def definitions(file: Path) -> dict[str, int]:
+    """The functions and classes of a file of code, and the lines on which they begin, from 1."""
+    body = ast.parse((ROOT / file).read_text()).body
+    return {part.name: part.lineno for part in body if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+
+
+def readable(app: Sphinx, doctree: nodes.document) -> None:
+    """A link to a file of code leads to its page, to the function that it names; as it is it would save the file."""
+    for link in list(doctree.findall(download_reference)):
+        file = Path(app.env.relfn2path(link["reftarget"])[0])
+        if file in CODE:
+            uri = os.path.relpath(f"{file}.html", Path(app.env.docname).parent)
+            anchor = f"#{link.astext()}" if link.astext() in definitions(file) else ""
+            link.replace_self(nodes.reference("", "", *link.children, refuri=uri + anchor, internal=True))
+
+
+def code(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """A page for each file of code."""
+    for file in CODE:
+        lines = app.builder.highlighter.highlight_block((ROOT / file).read_text(), "python").split("\n")  # type: ignore[attr-defined]
+        for name, line in definitions(file).items():
+            lines[line - 1] = f'<span id="{name}"></span>{lines[line - 1]}'
+        title = file.as_posix()
+        yield title, {"title": title, "body": f"<h1>{title}</h1>" + "\n".join(lines)}, "page.html"
+
+
 def lazily(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """The theme's writer does not know of lazy pictures."""
     if "body" in context:
@@ -143,5 +182,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     )
     app.connect("source-read", contents)
     app.connect("doctree-read", pictures)
+    app.connect("doctree-read", readable, priority=400)  # before Sphinx collects the files that are to be saved
+    app.connect("html-collect-pages", code)
     app.connect("html-page-context", lazily)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -606,7 +606,7 @@ def test_grey_piles_are_learned_and_translated_in_grey(script: Script, tmp_path:
     own = tmp_path / "own" / "trainA" / "1.jpg"
     code, printed, errors = script(GENERATE, own, "--weights", out, "--out", tmp_path / "made")
     assert code == 0, errors
-    assert (made := Image.open(tmp_path / "made" / "1_AtoB.png")).mode == "L" and made.size == (40, 30)
+    assert (made := Image.open(tmp_path / "made" / "1_AtoB_weights-run.png")).mode == "L" and made.size == (40, 30)
 
 
 # ---------------------------------------------------------------------------------------------- scores, generate
@@ -776,7 +776,11 @@ def test_generate_translates_pictures_of_any_size_and_format(
     script: Script, tmp_path: Path, weights: Callable[..., Path]
 ) -> None:
     """The translation alone, whole and of the picture's own size; a strip only on request."""
-    folder, ours = tmp_path / "mine", ["--weights", weights("satellite-map")]
+    folder, stored = tmp_path / "mine", weights("satellite-map")
+    ours, made = (
+        ["--weights", stored],
+        f"_weights-{stored.parent.name}",
+    )  # what the pictures are called behind their own names
     folder.mkdir()
     noise = Image.effect_noise((100, 60), 60)
     noise.convert("RGB").save(folder / "photo.jpg")
@@ -790,30 +794,30 @@ def test_generate_translates_pictures_of_any_size_and_format(
         code, printed, errors = script(GENERATE, *ours, *arguments, "--direction", "BtoA", "--out", out)
         assert code == 0, errors
         assert "photo.jpg: 100×60 pixels\n" in printed and "icon.png: 64×64 pixels\n" in printed
-        assert {path.name for path in out.iterdir()} == {f"{name}_BtoA.png" for name in sizes}
-        assert {name: Image.open(out / f"{name}_BtoA.png").size for name in sizes} == sizes
+        assert {path.name for path in out.iterdir()} == {f"{name}_BtoA{made}.png" for name in sizes}
+        assert {name: Image.open(out / f"{name}_BtoA{made}.png").size for name in sizes} == sizes
     code, _, errors = script(GENERATE, *ours, folder / "photo.jpg", "--strip", "--out", tmp_path / "strip")
-    assert code == 0 and Image.open(tmp_path / "strip" / "photo_AtoB.png").size == (100, 60), errors
-    assert Image.open(tmp_path / "strip" / "photo_AtoB_strip.png").size == ((3 * 102 + 2) * 2, 64 * 2)
+    assert code == 0 and Image.open(tmp_path / "strip" / f"photo_AtoB{made}.png").size == (100, 60), errors
+    assert Image.open(tmp_path / "strip" / f"photo_AtoB_strip{made}.png").size == ((3 * 102 + 2) * 2, 64 * 2)
     (folder / "more").mkdir()
     for name in ("photo.png", "more/photo.jpg"):  # a stem three times
         noise.convert("RGB").save(folder / name)
     code, _, errors = script(GENERATE, *ours, folder, folder / "more", "--out", tmp_path / "each")
     written = {path.name for path in (tmp_path / "each").iterdir()}
     assert code == 0 and len(written) == 6, errors  # one file for each picture
-    assert {"photo_AtoB.png", "photo_AtoB_2.png", "photo_AtoB_3.png"} < written
-    noise.save(folder / "more" / "photo_AtoB.png")  # of the user's, with the name of a translation
+    assert {f"photo_AtoB{again}{made}.png" for again in ("", "_2", "_3")} < written
+    noise.save(folder / "more" / f"photo_AtoB{made}.png")  # of the user's, with the name of a translation
     assert script(GENERATE, *ours, folder / "more", "--out", folder / "more")[0] == 0
-    assert Image.open(folder / "more" / "photo_AtoB.png").tobytes() == noise.tobytes()
+    assert Image.open(folder / "more" / f"photo_AtoB{made}.png").tobytes() == noise.tobytes()
     code, printed, _ = script(GENERATE, *ours, folder / "photo.jpg", "--size", 30, "--out", tmp_path / "small")
     assert code == 0 and "photo.jpg: 100×60 pixels, translated at 50×30\n" in printed
-    assert Image.open(tmp_path / "small" / "photo_AtoB.png").size == (100, 60)
+    assert Image.open(tmp_path / "small" / f"photo_AtoB{made}_size-30.png").size == (100, 60)
     Image.new("RGB", (2048, 512)).save(tmp_path / "panorama.png")
     Image.new("RGB", (5, 9)).save(tmp_path / "tiny.png")
     for name, said, size in (("panorama", "1024×256", (2048, 512)), ("tiny", "16×29", (5, 9))):
         code, printed, errors = script(GENERATE, *ours, tmp_path / f"{name}.png", "--out", tmp_path / "far")
         assert code == 0 and f"translated at {said}" in printed, errors
-        assert Image.open(tmp_path / "far" / f"{name}_AtoB.png").size == size
+        assert Image.open(tmp_path / "far" / f"{name}_AtoB{made}.png").size == size
 
 
 def test_a_face_is_translated_at_the_size_of_its_training(
@@ -822,10 +826,10 @@ def test_a_face_is_translated_at_the_size_of_its_training(
     """A face fills its picture, so a larger drawing is no drawing of larger things, as a larger photograph can be."""
     Image.effect_noise((300, 200), 60).convert("RGB").save(tmp_path / "face.png")
     code, printed, errors = script(
-        GENERATE, tmp_path / "face.png", "--weights", weights("sketches", 32), "--out", tmp_path / "made"
+        GENERATE, tmp_path / "face.png", "--weights", drawn := weights("sketches", 32), "--out", tmp_path / "made"
     )
     assert code == 0 and "face.png: 300×200 pixels, translated at 48×32\n" in printed, errors
-    assert Image.open(tmp_path / "made" / "face_AtoB.png").size == (300, 200)
+    assert Image.open(tmp_path / "made" / f"face_AtoB_weights-{drawn.parent.name}.png").size == (300, 200)
 
 
 def test_whole_pictures_lose_no_border(generate: ModuleType, model: ModuleType) -> None:

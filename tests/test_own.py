@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from PIL import Image
 
 from common import UserError, checkpoint, data
-from common.data import own, pictures
+from common.data import faces, own, pictures
 from common.data.faces import face
 from common.data.files import open_picture, own_pictures
 
@@ -297,6 +297,20 @@ def test_files_are_read_without_processes_that_could_die_or_fill_dev_shm(
     monkeypatch.setattr(pictures, "ProcessPoolExecutor", lambda *_: pytest.fail("a process"))
     stream = data.batches(data.load(str(tmp_path), 8), 4, 0, CPU)
     assert next(stream)[0].shape == (4, 3, 8, 8)
+
+
+def gone(seed: str, **_: object) -> None:
+    """In the place of `draw_one`: the worker that calls it is no more."""
+    os._exit(1)
+
+
+def test_a_process_that_dies_while_a_set_is_drawn_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GAN_DATA", str(tmp_path))
+    monkeypatch.setattr(faces, "draw_one", gone)
+    with pytest.raises(UserError, match=r"a process that draws faces was ended .*; start again"):
+        data.load("avatars", 16)
 
 
 def test_a_process_that_dies_while_it_draws_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

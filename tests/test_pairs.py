@@ -310,6 +310,16 @@ def test_two_folders_of_the_same_names_are_not_cut_in_the_middle(tmp_path: Path)
     assert len(pairs.load_pairs(str(tmp_path))) == 2
 
 
+def test_two_sides_of_a_pair_in_one_folder_are_not_cut_in_the_middle(tmp_path: Path) -> None:
+    for number in range(3):
+        for side in ("image", "mask"):
+            picture(tmp_path / f"{number}_{side}.png", right=None)
+    with pytest.raises(UserError, match=r"0_image.png and 0_mask.png of .* look like a pair: put them into A/ and B/"):
+        pairs.load_pairs(str(tmp_path))
+    picture(tmp_path / "3_image.png", right=None)  # not two of each: pairs side by side under odd names
+    assert len(pairs.load_pairs(str(tmp_path))) == 7
+
+
 @pytest.mark.parametrize("load", [pairs.load_pairs, pairs.load_unpaired])
 def test_unknown_data_and_empty_folders_get_one_line(tmp_path: Path, load: object) -> None:
     for name, message in (

@@ -652,7 +652,7 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
     assert "grey.jpg: 300×200, its middle 200×200 resized to 64×64" in printed
     assert "glass.png: 50×90, its middle 50×50 resized to 64×64" in printed
     for name in ("grey_translated", "glass_translated", "glass_translated_2"):
-        assert Image.open(tmp_path / "out" / f"{name}.png").size == (64, 64)
+        assert Image.open(tmp_path / "out" / f"{name}_weights-satellite-to-map.png").size == (64, 64)
     (tmp_path / "other").mkdir()
     Image.effect_noise((70, 70), 60).save(tmp_path / "other" / "glass.png")
     code, printed, errors = script(GENERATE, *SATELLITE, folder, tmp_path / "other", "--out", tmp_path / "both")
@@ -665,7 +665,8 @@ def test_own_pictures_of_any_size_and_format(script: Script, tmp_path: Path) -> 
     code, printed, errors = script(GENERATE, *SATELLITE, folder / "grey.jpg", "--whole", "--out", tmp_path / "out")
     assert code == 0, errors
     assert "grey.jpg: 300×200, translated at 320×192" in printed
-    assert Image.open(tmp_path / "out" / "grey_translated.png").size == (300, 200)
+    assert Image.open(tmp_path / "out" / "grey_translated_weights-satellite-to-map_whole.png").size == (300, 200)
+    assert len(list((tmp_path / "out").iterdir())) == 8  # nothing is written over what it is to be compared with
 
 
 def test_a_path_may_begin_at_home(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -730,7 +731,7 @@ def test_grey_pairs_are_learned_and_translated_in_grey(script: Script, tmp_path:
     code, printed, errors = script(GENERATE, *weights, "--score")
     assert code == 0 and "6 test pairs" in printed, errors
     code, printed, errors = script(GENERATE, tmp_path / "own" / "1.png", *weights)
-    assert code == 0 and Image.open(tmp_path / "made" / "1_translated.png").mode == "L", errors
+    assert code == 0 and Image.open(tmp_path / "made" / "1_translated_weights-run.png").mode == "L", errors
 
 
 @pytest.mark.parametrize(

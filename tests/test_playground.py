@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -154,8 +155,12 @@ def tool(name: str) -> ModuleType:
 
 
 def test_the_address_stands_in_one_place() -> None:
-    """The first cell of each notebook has that of CITATION.cff, and the tool that writes it changes nothing else."""
-    address = tool("address").stated()
+    """README and the first cell of each notebook have that of CITATION.cff; the tool that writes it changes nothing else."""
+    address, readme = tool("address").stated(), (ROOT / "README.md").read_text()
+    assert f"git clone --depth 1 {address or 'ADDRESS'} gans" in readme
+    assert "git clone --depth 1 https://example.org/gans gans" in tool("address").addressed(
+        readme, "https://example.org/gans"
+    )
     for path in NOTEBOOKS:
         assert f'REPOSITORY = \\"{address}\\"' in path.read_text(), f"{path.name}: python site/address.py"
     before = NOTEBOOKS[0].read_text()
@@ -215,6 +220,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @needs_packages
 def test_the_site_in_a_browser(site: str, tmp_path: Path) -> None:
     """`browser.mjs` opens every page, plays in every room, and prints what it found and how long things took."""
+    with urllib.request.urlopen(f"{site}/01_basic_gan/README.html") as page:  # code is read there, not saved
+        assert b'href="train.py.html#discriminator_loss"' in page.read()
     command = ["node", str(Path(__file__).with_name("browser.mjs")), site, str(CHROMIUM), str(tmp_path)]
     ended = subprocess.run(command, text=True, capture_output=True, check=False, timeout=600, cwd=PLAYGROUND)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -492,7 +492,7 @@ def test_weights_are_kept_every_n_steps(script: Script, tmp_path: Path) -> None:
     assert [found[1]["step"] for found in (second, fourth, last)] == [2, 4, 5]
     assert not same(second[0], fourth[0]) and not same(fourth[0], last[0])
     code, printed, _ = script(GENERATE, "--weights", tmp_path / "run" / kept[1], "--num", 4, "--out", tmp_path / "made")
-    assert code == 0 and (tmp_path / "made" / "grid_weights-weights_000002.png").exists(), printed
+    assert code == 0 and (tmp_path / "made" / "grid_weights-run_000002.png").exists(), printed
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -7,7 +7,7 @@ A face is decided by the name of its split and its number, so "train" and "test"
 at 4×4 and at 1024×1024. `requirements.txt` pins the three packages: the art decides the numbers of the course.
 """
 
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as resizing
 from tqdm import tqdm
 
+from common import explained
 from common.art import attribute_names, draw_one
 from common.checkpoint import load_arrays, save_arrays, write_atomically
 from common.data.pictures import LazyPictures, Pictures, data_root, without_main
@@ -53,13 +54,13 @@ def kept_faces(name: str, size: int, split: str) -> Any:
 
 
 def _drawn(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
-    """Faces uint8 [N, C, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones."""
+    """Faces uint8 [N, C, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones. A folder that refuses says so before."""
     if found := kept_faces(name, size, split):
         return found
-    probe = _file(name, size, split).with_suffix(".probe")
-    write_atomically(probe, b"", "GAN_DATA").unlink(missing_ok=True)  # a folder that refuses says so before the work
+    write_atomically(_file(name, size, split).with_suffix(".probe"), b"", "GAN_DATA").unlink(missing_ok=True)
     sizes, seeds = TOGETHER if size in TOGETHER else (size,), [f"{split}-{number}" for number in range(NUMBER)]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # spawn: torch has threads of its own
+    dead = explained("a process that draws faces was ended", "start again", BrokenExecutor)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool, dead:  # spawn: torch has threads of its own
         with without_main():
             work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=250)
         what = f"drawing {name} of {', '.join(map(str, sizes))} pixels, once"

@@ -62,7 +62,7 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
     number in the file that becomes 255, by default the largest that its format holds; one that it cannot hold says nothing.
     """
     # Pillow raises a dozen kinds of error for broken files.
-    with explained(f"cannot read the picture {path}", "mend it or take it out of the folder", Exception):
+    with explained(f"cannot read the picture {path}", "save it anew as PNG or JPEG, or take it away", Exception):
         try:
             with opened_picture(path) as picture:
                 kind, tags = picture.format, getattr(picture, "tag_v2", {})

@@ -66,14 +66,17 @@ def load_pairs(
     a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
     both = sorted({Path(n).parent.name for n in names})
     twins = len(both) == 2 and all(both) and len({Path(n).stem for n in names}) < len(names)
-    remedy = "call them A and B if they are the sides of pairs, else give each picture a name of its own"
-    said = f"--data: {' and '.join(both)} of {name} share names of pictures: {remedy}"
+    said = f"--data: {' and '.join(both)} of {name} share names of pictures: call them A and B, or rename one"
     require(bool(a or b) or not twins, said)
+    ends = [Path(n).stem.replace("-", "_").rpartition("_") for n in names]  # of 0000_mask.png: 0000 and mask
+    kinds, starts = {end for start, _, end in ends if start and not end.isdigit()}, {start for start, _, _ in ends}
+    look = f"--data: {' and '.join(names[:2])} of {name} look like a pair: put them into A/ and B/ under one name"
+    require(bool(a or b) or len(kinds) != 2 or 2 * len(starts) != len(names), look)
     if a or b:
         twice = sorted({*_below(names, inside + "A/", inside + "B/")} - {*a.values(), *b.values()})
         _refuse(twice, name, ": another picture beside it has the same name")
         alone = [(a | b)[name] for name in sorted(a.keys() ^ b.keys())]
-        _refuse(alone, name, " has no partner of the same name in A/ or B/")
+        _refuse(alone, name, " has no partner of the same name in A/ or B/: give both one name")
         chosen = [(a[name], b[name]) for name in sorted(a)]
     beside = sorted({*learned}.difference(*chosen)) if split == "train" else []
     note = _noted(note, beside, "that belong to no pair")

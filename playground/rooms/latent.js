@@ -36,7 +36,7 @@ export function open(place, chapter, about) {
     hint: "Mixes the numbers that stand for two classes. Training never asked for a picture in between.",
   }, follow) : null;
   const truncation = label ? slider(panel, "truncation", {
-    label: "Truncation", from: 0.1, to: 3, step: 0.1, value: 3, link: `${chapter}/exercises.html`,
+    label: "Truncation", from: 0.1, to: 3, step: 0.1, value: 3, link: "docs/glossary.html#truncation",
     hint: "Draws each number of z again that is beyond this, at the two ends of the way. Do the digits become better?",
   }, follow) : null;
   const pushed = directed(panel, chapter, about.directions ?? [], follow);

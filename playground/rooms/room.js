@@ -98,7 +98,7 @@ export function directed(place, chapter, directions, changed) {
   const group = element("details", { open: "" }, element("summary", {}, "Directions of the latent"));
   place.append(group);
   const sliders = directions.map((_, i) => slider(group, `d${i + 1}`, {
-    label: `Direction ${i + 1}`, from: -6, to: 6, step: 0.1, value: 0, link: "docs/decisions.html#on-the-web",
+    label: `Direction ${i + 1}`, from: -6, to: 6, step: 0.1, value: 0, link: "docs/glossary.html#latent",
     hint: i ? "The next strongest one." : "Pushes z along the direction in which the picture changes most. What it means, nobody has told the network.",
   }, changed));
   /** @param {Float32Array} z */
