@@ -187,8 +187,8 @@ def train(config: Config) -> Path:
     keep_graphs = config.accumulate == 1  # several parts are there to save memory: (2) makes each of their fakes anew
 
     for _ in run.steps():
-        x, y = augment(run, *next(real_batches)[sides])  # [N, C, H, W] each
-        x, y = (side.contiguous(memory_format=torch.channels_last) for side in (x, y))
+        pair = augment(run, *next(real_batches)[sides])
+        x, y = (side.contiguous(memory_format=torch.channels_last) for side in pair)  # [N, C, H, W] each
         parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
         with torch.set_grad_enabled(keep_graphs):
             fakes = [generator(x_part) for x_part, _ in parts]

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -173,6 +174,20 @@ def lazily(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
         context["body"] = re.sub(r"<img (?![^>]*loading=)", '<img loading="lazy" decoding="async" ', context["body"])
 
 
+def described(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """A page's title and first sentence, which messengers show beside a link."""
+    first = next(doctree.findall(nodes.paragraph), None) if doctree else None
+    if first is not None:
+        said = {
+            "og:site_name": html_title,
+            "og:title": escape(context["title"]),
+            "og:description": escape(first.astext()),
+        }
+        tags = [f'<meta property="{name}" content="{words}">' for name, words in said.items()]
+        tags.append(f'<meta name="description" content="{said["og:description"]}">')
+        context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("mermaid", Mermaid)
     app.add_html_math_renderer(
@@ -185,4 +200,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", readable, priority=400)  # before Sphinx collects the files that are to be saved
     app.connect("html-collect-pages", code)
     app.connect("html-page-context", lazily)
+    app.connect("html-page-context", described)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

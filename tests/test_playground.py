@@ -221,7 +221,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_the_site_in_a_browser(site: str, tmp_path: Path) -> None:
     """`browser.mjs` opens every page, plays in every room, and prints what it found and how long things took."""
     with urllib.request.urlopen(f"{site}/01_basic_gan/README.html") as page:  # code is read there, not saved
-        assert b'href="train.py.html#discriminator_loss"' in page.read()
+        text = page.read()
+    assert b'href="train.py.html#discriminator_loss"' in text and b'property="og:description"' in text
     command = ["node", str(Path(__file__).with_name("browser.mjs")), site, str(CHROMIUM), str(tmp_path)]
     ended = subprocess.run(command, text=True, capture_output=True, check=False, timeout=600, cwd=PLAYGROUND)
     assert ended.returncode == 0, ended.stdout + ended.stderr
