@@ -28,9 +28,9 @@ MOST_NOTEBOOK = 4.5  # MiB
 WIDEST = 1600  # pixels
 
 
-def requirements() -> dict[str, Requirement]:
-    """The lines of requirements.txt by the names of their packages."""
-    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+def requirements(file: str = "requirements.txt") -> dict[str, Requirement]:
+    """The lines of a file of requirements by the names of their packages."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / file).read_text().splitlines()]
     return {canonicalize_name(found.name): found for found in map(Requirement, filter(None, lines))}
 
 
@@ -40,7 +40,7 @@ def test_constraints_fit_the_requirements() -> None:
     exact = dict(line.split("==") for line in lines)
     assert list(exact) == sorted(canonicalize_name(name) for name in exact)
     assert not [line for line in lines if "+" in line or line.startswith(("nvidia", "cuda", "triton"))]
-    for name, asked in requirements().items():
+    for name, asked in (requirements() | requirements("site/requirements.txt")).items():
         assert exact[name] in asked.specifier, f"{asked}: {exact[name]} was tested"
 
 
