@@ -176,8 +176,9 @@ def lazily(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
 
 def described(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """A page's title and first sentence, which messengers show beside a link."""
-    first = next(doctree.findall(nodes.paragraph), None) if doctree else None
-    if first is not None:
+    texts = [text for text in doctree.findall(nodes.paragraph) if "Colab" not in text.astext()] if doctree else []
+    if texts:
+        first = texts[0]
         said = {
             "og:site_name": html_title,
             "og:title": escape(context["title"]),

@@ -312,12 +312,14 @@ def test_two_folders_of_the_same_names_are_not_cut_in_the_middle(tmp_path: Path)
 
 def test_two_sides_of_a_pair_in_one_folder_are_not_cut_in_the_middle(tmp_path: Path) -> None:
     for number in range(3):
-        for side in ("image", "mask"):
-            picture(tmp_path / f"{number}_{side}.png", right=None)
-    with pytest.raises(UserError, match=r"0_image.png and 0_mask.png of .* look like a pair: put them into A/ and B/"):
-        pairs.load_pairs(str(tmp_path))
-    picture(tmp_path / "3_image.png", right=None)  # not two of each: pairs side by side under odd names
-    assert len(pairs.load_pairs(str(tmp_path))) == 7
+        for side in ("orig", "flip"):
+            picture(tmp_path / "alone" / f"{number}_{side}.png", right=None)
+            picture(tmp_path / "beside" / f"{number}_{side}.png")
+    with pytest.raises(UserError, match=r"pictures called …flip and …orig look like pairs: put them into A/ and B/"):
+        pairs.load_pairs(str(tmp_path / "alone"))
+    assert len(pairs.load_pairs(str(tmp_path / "beside"))) == 6  # the same names, and each a pair side by side
+    picture(tmp_path / "alone" / "3_orig.png", right=None)  # not two of each
+    assert len(pairs.load_pairs(str(tmp_path / "alone"))) == 7
 
 
 @pytest.mark.parametrize("load", [pairs.load_pairs, pairs.load_unpaired])

@@ -68,10 +68,13 @@ def load_pairs(
     twins = len(both) == 2 and all(both) and len({Path(n).stem for n in names}) < len(names)
     said = f"--data: {' and '.join(both)} of {name} share names of pictures: call them A and B, or rename one"
     require(bool(a or b) or not twins, said)
-    ends = [Path(n).stem.replace("-", "_").rpartition("_") for n in names]  # of 0000_mask.png: 0000 and mask
-    kinds, starts = {end for start, _, end in ends if start and not end.isdigit()}, {start for start, _, _ in ends}
-    look = f"--data: {' and '.join(names[:2])} of {name} look like a pair: put them into A/ and B/ under one name"
-    require(bool(a or b) or len(kinds) != 2 or 2 * len(starts) != len(names), look)
+    halves = [Path(n).stem.replace("-", "_").rpartition("_") for n in names]  # of 0000_mask.png: 0000 and mask
+    starts, ends = {start for start, _, _ in halves}, sorted({end for _, _, end in halves})
+    two_each = 2 * len(starts) == len(names) and len(ends) == 2 and not any(end.isdigit() for end in ends)
+    if two_each and "" not in starts and not (a or b):  # two squares side by side may be called anything
+        w, h = open_picture(root / names[0]).size
+        said = f"pictures called …{ends[0]} and …{ends[1]} look like pairs: put them into A/ and B/ under one name"
+        require(w == 2 * h, f"--data: in {name} {said}")
     if a or b:
         twice = sorted({*_below(names, inside + "A/", inside + "B/")} - {*a.values(), *b.values()})
         _refuse(twice, name, ": another picture beside it has the same name")
