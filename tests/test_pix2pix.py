@@ -839,8 +839,8 @@ def test_a_drawing_gets_its_answers(script: Script, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "out" / "me_beside.png").size == (4 * (4 * 66 + 2), 4 * 68)
     code, printed, errors = script(GENERATE, tmp_path / "photo.jpg", "--clean", "--out", tmp_path / "out")
     assert code == 0 and "paper to white" in printed, errors
-    for name in ("me", "photo"):  # a face in colours, not a drawing
-        answer = np.asarray(Image.open(tmp_path / "out" / f"{name}_translated.png").convert("HSV"))
+    for name in ("me_translated", "photo_translated_clean"):  # a face in colours, not a drawing
+        answer = np.asarray(Image.open(tmp_path / "out" / f"{name}.png").convert("HSV"))
         assert answer[..., 1].mean() > 40
 
 
