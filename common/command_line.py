@@ -50,11 +50,8 @@ class Flags:
             if value != type(self).__dataclass_fields__[flag].default:  # type: ignore[attr-defined]
                 if isinstance(value, Path):  # of a run its name, with the step if there is one; else that of the file
                     kind, _, step = value.stem.partition("_")
-                    value = (
-                        f"{value.resolve().parent.name}_{step}".rstrip("_")
-                        if kind in ("weights", "last")
-                        else value.stem
-                    )
+                    folder = value.resolve().parent.name
+                    value = f"{folder}_{step}".rstrip("_") if kind in ("weights", "last") else value.stem
                 stem += f"_{flag}" + ("" if value is True else f"-{value}")
         return Path(given["out"], f"{stem}.{ending}".replace("/", "-").replace(" ", "_"))
 

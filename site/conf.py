@@ -175,17 +175,12 @@ def lazily(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
 
 
 def described(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """A page's title and first sentence, which messengers show beside a link."""
-    texts = [text for text in doctree.findall(nodes.paragraph) if "Colab" not in text.astext()] if doctree else []
-    if texts:
-        first = texts[0]
-        said = {
-            "og:site_name": html_title,
-            "og:title": escape(context["title"]),
-            "og:description": escape(first.astext()),
-        }
-        tags = [f'<meta property="{name}" content="{words}">' for name, words in said.items()]
-        tags.append(f'<meta name="description" content="{said["og:description"]}">')
+    """A page's title and first paragraph, which messengers show beside a link."""
+    texts = [text.astext() for text in doctree.findall(nodes.paragraph)] if doctree else []
+    if first := next((text for text in texts if "Open in Colab" not in text), ""):
+        said = {"og:site_name": html_title, "og:title": context["title"], "og:description": first}
+        tags = [f'<meta property="{name}" content="{escape(words)}">' for name, words in said.items()]
+        tags.append(f'<meta name="description" content="{escape(first)}">')
         context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
 
 

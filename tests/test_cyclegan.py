@@ -777,10 +777,8 @@ def test_generate_translates_pictures_of_any_size_and_format(
 ) -> None:
     """The translation alone, whole and of the picture's own size; a strip only on request."""
     folder, stored = tmp_path / "mine", weights("satellite-map")
-    ours, made = (
-        ["--weights", stored],
-        f"_weights-{stored.parent.name}",
-    )  # what the pictures are called behind their own names
+    ours = ["--weights", stored]
+    made = f"_weights-{stored.parent.name}"  # what the pictures are called behind their own names
     folder.mkdir()
     noise = Image.effect_noise((100, 60), 60)
     noise.convert("RGB").save(folder / "photo.jpg")

@@ -54,9 +54,10 @@ def kept_faces(name: str, size: int, split: str) -> Any:
 
 
 def _drawn(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
-    """Faces uint8 [N, C, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones. A folder that refuses says so before."""
+    """Faces uint8 [N, C, size, size] and attributes int64 [N, A]: those that are kept, or newly drawn ones."""
     if found := kept_faces(name, size, split):
         return found
+    # A folder that refuses says so before the work.
     write_atomically(_file(name, size, split).with_suffix(".probe"), b"", "GAN_DATA").unlink(missing_ok=True)
     sizes, seeds = TOGETHER if size in TOGETHER else (size,), [f"{split}-{number}" for number in range(NUMBER)]
     dead = explained("a process that draws faces was ended", "start again", BrokenExecutor)
