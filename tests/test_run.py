@@ -450,6 +450,63 @@ train.train(train.Config(max_steps=9, accelerator="cpu", out={str(tmp_path / "ru
         process.communicate()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="asks POSIX whether a process lives")
+def test_processes_that_draw_end_with_the_run(tmp_path: Path) -> None:
+    """Ctrl-C does not stop them, as the run needs their batch; a run that is gone at once does, in the middle of a picture."""
+    slow = """
+import os, time
+from pathlib import Path
+
+def read(source, size, channels):
+    Path(source, str(os.getpid())).touch()
+    time.sleep(100)
+"""
+    (tmp_path / "slow.py").write_text(slow)
+    (tmp_path / "drawing").mkdir()
+    program = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]
+import slow
+from common.data import pictures
+lazy = pictures.LazyPictures(slow.read, ({str(tmp_path / "drawing")!r},) * 8, 8, 3, drawn=True)
+next(pictures._ahead(pictures.Pictures("slow", lazy), iter([[0, 1]] * 9)))
+"""
+    (tmp_path / "run.py").write_text(program)
+    process = start(str(tmp_path / "run.py"))
+    try:
+        workers: list[int] = []
+        for _ in range(600):
+            workers = [int(path.name) for path in (tmp_path / "drawing").iterdir()]
+            if len(workers) >= 2:
+                break
+            time.sleep(0.1)
+        assert len(workers) >= 2
+        for pid in workers:
+            os.kill(pid, signal.SIGINT)
+        time.sleep(0.5)
+        assert all(alive(pid) for pid in workers)
+    finally:
+        process.kill()
+        process.wait(20)
+    for _ in range(100):
+        if not any(map(alive, workers)):
+            return
+        time.sleep(0.1)
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    raise AssertionError("they still draw ten seconds later")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs, and is no zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path("/proc", str(pid), "status")
+    return not (status.exists() and "State:\tZ" in status.read_text())
+
+
 def test_a_run_of_other_classes_is_not_resumed(script: Script, tmp_path: Path) -> None:
     for folder, names in (("pets", ("cats", "dogs")), ("food", ("bread", "cheese"))):
         for name in names:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any, Self
 
@@ -48,6 +49,12 @@ def without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def _with_the_run() -> None:
+    """A process that draws goes on after Ctrl-C, since the run needs its batch to end the step and save. It ends when the run does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,7 @@ class LazyPictures:
         most = min(4, os.cpu_count() or 1)
         if not self.drawn:
             return ThreadPoolExecutor(most)
-        # They go on after Ctrl-C: the run needs their batch to end the step and save.
-        return ProcessPoolExecutor(most, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        return ProcessPoolExecutor(most, get_context("spawn"), _with_the_run)
 
 
 @dataclass(frozen=True)
