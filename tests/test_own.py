@@ -250,6 +250,16 @@ def test_all_broken_files_are_named_before_training_or_left_out(
     assert torch.equal(rest[[0, 1, 2]][0], torch.stack(expected))
 
 
+def test_broken_files_of_both_piles_are_named_at_once(half_broken: Path) -> None:
+    for name, pile in (("cats", "trainA"), ("dogs", "trainB")):
+        (half_broken / name).rename(half_broken / pile)
+    with pytest.raises(UserError, match=r"trainA/1\.jpg.*leaves it out; and .*trainB/4\.jpg.*leaves it out$") as caught:
+        data.load_unpaired(str(half_broken), 16)
+    assert "\n" not in str(caught.value)
+    piles = data.load_unpaired(str(half_broken), 16, skip_broken=True)
+    assert [len(pile) for pile in piles] == [2, 2]
+
+
 def test_if_all_are_broken_nothing_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(UserError, match=r"a\.png") as caught:

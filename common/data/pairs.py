@@ -117,7 +117,7 @@ def load_unpaired(
     root, names, note = _find(name, "cyclegan")
     layouts = [f"{part}{side}/" for part in ("train", "test", "train/", "test/", "") for side in "AB"]
     beside = sorted({*names} - {*_below(names, *layouts)})
-    note, piles = _noted(note, beside, "beside the four folders"), []
+    note, piles, broken = _noted(note, beside, "beside the four folders"), [], []
     for side, bright in zip((f"{split}A/", f"{split}B/"), (*white, *white) or (0, 0)):
         same = (side, f"{split}/{side[-2:]}", *([side[-2:]] if split == "train" else []))  # trainA/, train/A/, A/
         inside = tuple(str(root / name) for name in _below(names, *same))
@@ -125,8 +125,13 @@ def load_unpaired(
             missing = f"--data: {name} has no pictures in a folder {side} (trainA/, trainB/, testA/, testB/)"
             raise NoTestPictures(missing) if split == "test" else UserError(missing)
         lazy = LazyPictures(partial(read_picture, white=bright), inside, size or SIZE, channels)
-        images, _, more = read_all(lazy, f"{name} {side}", skip_broken, side[-2])
-        piles.append(Pictures(f"{name} {side}", images, note="; ".join(filter(None, [note, more]))))
+        try:
+            images, _, more = read_all(lazy, f"{name} {side}", skip_broken, side[-2])
+        except UserError as error:  # named together with those of the other pile
+            broken.append(str(error))
+        else:
+            piles.append(Pictures(f"{name} {side}", images, note="; ".join(filter(None, [note, more]))))
+    require(not broken, "; and ".join(broken))
     return piles[0], piles[1]
 
 
