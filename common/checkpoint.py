@@ -5,6 +5,7 @@ Both are written beside their place and renamed, so that at every moment the las
 """
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -39,6 +40,7 @@ def write_atomically(path: Path, content: bytes, remedy: str = "--out") -> Path:
         with contextlib.suppress(OSError):  # the folder itself may be the problem, and is named below
             beside.unlink(missing_ok=True)
         mend = f"free some space there or choose another folder with {remedy}"
+        mend = "give your file a shorter name" if error.errno == errno.ENAMETOOLONG else mend
         raise UserError(f"cannot write {path}: {error.strerror or error}; {mend}") from error
     return path
 

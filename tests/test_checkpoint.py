@@ -136,6 +136,12 @@ def test_two_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
+def test_a_name_that_is_too_long_is_not_called_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give your file a shorter name$"):
+        checkpoint.write_atomically(tmp_path / ("d" * 300), b"")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_weights_of_an_older_version_say_so(tmp_path: Path) -> None:
     path = checkpoint.save_weights(
         tmp_path / "old.safetensors", nn.Linear(3, 2).state_dict(), {"chapter": "01_basic_gan"}
