@@ -137,7 +137,7 @@ def test_two_processes_that_write_one_file_leave_it_whole(tmp_path: Path) -> Non
 
 
 def test_a_name_that_is_too_long_is_not_called_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give your file a shorter name$"):
+    with pytest.raises(UserError, match=r"give your file a shorter name$"):
         checkpoint.write_atomically(tmp_path / ("d" * 300), b"")
     assert list(tmp_path.iterdir()) == []
 
