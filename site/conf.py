@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -118,11 +119,29 @@ def contents(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] += f"\n\n```{{toctree}}\n:hidden:\n{named}\n" + "\n".join(pages) + "\n```\n"
 
 
-TITLE = re.compile(r"""(?:title|suptitle|set_title|show_grid)\s*[=(][^"'\n]*f?["']([^"'\n]{8,})["']""")
+def drawn(code: str, folder: Path) -> list[str]:
+    """What each call that draws says in a cell: its titles and labels, or else the first line of the plot's docstring."""
+    plots = ast.parse((folder / "plots.py").read_text()) if (folder / "plots.py").exists() else ast.Module([], [])
+    functions = [
+        part
+        for part in plots.body
+        if isinstance(part, ast.FunctionDef) and ast.unparse(part.returns or part) == "Figure"
+    ]
+    said = {f"plots.{part.name}": (ast.get_docstring(part) or "").split("\n")[0] for part in functions}
+    said |= {"show_grid": "", "plot_curves": ""}
+    found = []
+    for call in ast.walk(ast.parse(re.sub(r"^%.*$", "", code, flags=re.MULTILINE))):
+        if isinstance(call, ast.Call) and (name := ast.unparse(call.func)) in said:
+            parts = [part for part in ast.walk(call) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            words = [str(part.value) for part in sorted(parts, key=lambda part: (part.lineno, part.col_offset))]
+            labels = ", ".join(word.strip(" ,:") for word in words if len(word) > 7)
+            found.append((call.lineno, labels or said[name]))
+    return [text for _, text in sorted(found) if text]
 
 
 def pictures(app: Sphinx, doctree: nodes.document) -> None:
-    """Pictures load when they come into view, and each has a text: a plot's is its title, or the section that it is in."""
+    """Pictures load when they come into view, and each has a text: what its call says, or the section that it is in."""
+    folder, numbers = ROOT / Path(app.env.docname).parent, Counter[int]()
     for image in doctree.findall(nodes.image):
         image["loading"] = "lazy"
         if not image.get("alt"):
@@ -132,14 +151,14 @@ def pictures(app: Sphinx, doctree: nodes.document) -> None:
             if cell is None:
                 log.warning("a picture without alternative text: %s", image["uri"], location=image)
                 continue
-            title = TITLE.search(cell.astext())
+            texts = drawn(next(cell.findall(nodes.literal_block)).astext(), folder)
             section = cell.parent
             while not isinstance(section, nodes.section | nodes.document):
                 section = section.parent
             heading = section.next_node(nodes.title)
-            image["alt"] = (
-                title[1] if title else f"What this cell draws: {heading.astext() if heading else 'a picture'}"
-            )
+            beside = f"What this cell draws: {heading.astext() if heading else 'a picture'}"
+            image["alt"] = texts[min(numbers[id(cell)], len(texts) - 1)] if texts else beside
+            numbers[id(cell)] += 1
 
 
 def definitions(file: Path) -> dict[str, int]:

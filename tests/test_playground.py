@@ -5,6 +5,7 @@ import http.server
 import importlib.util
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -190,6 +191,28 @@ def test_the_checks_of_the_site_find_what_is_wrong(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ in the browser
+
+
+def test_a_plot_of_a_notebook_says_what_it_shows(tmp_path: Path) -> None:
+    """By the titles and labels of the call, or by the docstring of the plot; of 135 pictures at most 15 have neither."""
+    pytest.importorskip("sphinx", reason="pip install -r site/requirements.txt brings what the site is built with")
+    conf = runpy.run_path(str(ROOT / "site" / "conf.py"))
+    (tmp_path / "plots.py").write_text(
+        'def ages(x) -> Figure:\n    """How old they are."""\n\ndef bright(x) -> Tensor:\n    """A tensor."""\n'
+    )
+    for code, expected in {
+        'plot_curves(history, {"loss": "Both losses", "l1": "L1 of the batch"})': ["Both losses, L1 of the batch"],
+        "%matplotlib inline\nplots.ages(plots.bright(x))": ["How old they are."],
+        'show_grid(x, title="First of all")\nshow_grid(y, title="Then this")': ["First of all", "Then this"],
+        'print("nothing to be seen here")': [],
+    }.items():
+        assert conf["drawn"](code, tmp_path) == expected
+    silent = 0
+    for path in ROOT.glob("[0-9][0-9]_*/*.ipynb"):
+        for cell in json.loads(path.read_text())["cells"]:
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+                silent += not conf["drawn"]("".join(cell["source"]), path.parent)
+    assert silent <= 15
 
 
 @pytest.fixture(scope="module")
