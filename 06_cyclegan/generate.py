@@ -34,11 +34,12 @@ from common.command_line import Flags, command_line
 from common.data import open_picture, own_pictures
 from common.devices import one_device
 from common.onnx import save_onnx
-from model import STRIDE, Generator
+from model import Generator, UNet
 from scores import held_out, report
 
 CHAPTER = "06_cyclegan"
 HERE = Path(__file__).resolve().parent
+Translator = Generator | UNet
 LEAST, MOST = 16, 1024  # pixels of a picture's sides while it is translated
 
 
@@ -61,24 +62,26 @@ class Config(Flags):
     accelerator: str = "auto"  # auto, cpu, gpu, mps
 
 
-def load_generators(path: Path = HERE / "weights.safetensors") -> tuple[Generator, Generator, StoredSettings]:
+def load_generators(path: Path = HERE / "weights.safetensors") -> tuple[Translator, Translator, StoredSettings]:
     """The translators to B and to A in eval mode, and the settings stored beside their weights. Raises `UserError`."""
     tensors, settings = load_weights(path, CHAPTER)
-    build = {name: settings[name] for name in ("channels", "width", "blocks", "norm")}
-    build["upsampling"] = settings.get("upsampling", "transposed")  # older files do not say it
-    both = Generator(**build), Generator(**build)
+    unet = settings.get("generator") == "unet"  # older files, such as satellite-map, do not say these
+    build = {name: settings[name] for name in ("channels", "width", "size" if unet else "blocks")}
+    build["upsampling"] = settings.get("upsampling", "transposed")
+    build["norm"] = {True: "instance", False: "none"}.get(settings["norm"], settings["norm"])
+    both: list[Translator] = [UNet(**build) if unet else Generator(**build) for _ in range(2)]
     for name, generator in zip(("to_b.", "to_a."), both):
         own = {key.removeprefix(name): value.float() for key, value in tensors.items() if key.startswith(name)}
         load_state(generator, own, str(path))
         generator.eval().requires_grad_(False)
-    return *both, settings
+    return both[0], both[1], settings
 
 
-def strip(generators: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]], pictures: Tensor) -> Tensor:
+def strip(generators: tuple[Callable[..., Tensor], Callable[..., Tensor]], pictures: Tensor) -> Tensor:
     """Pictures, their translations, and the ways back, one below the other: [N, C, H, W] -> [3 N, C, H, W]."""
     there, back = generators
     fake = there(pictures)
-    return torch.cat([pictures, fake, back(fake)])
+    return torch.cat([pictures, fake, back(fake, made=True)])
 
 
 def fade(first: Tensor, second: Tensor, steps: int = 6, hold: int = 5) -> list[Tensor]:
@@ -105,15 +108,15 @@ def read_own(path: Path, side: int | None, white: int = 0) -> tuple[Image.Image,
     return picture, images.to_float(pil_to_tensor(seen)[None]), done
 
 
-def whole(generator: Generator, pictures: Tensor) -> Tensor:
-    """Translations of pictures [N, C, H, W] of any sides: what is missing to multiples of 4 is repeated border, and cut off."""
+def whole(generator: Translator, pictures: Tensor, made: bool = False) -> Tensor:
+    """Translations of pictures [N, C, H, W] of any sides: what is missing to multiples of its stride is repeated border, and cut off."""
     height, width = pictures.shape[2:]
-    padded = F.pad(pictures, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-    return generator(padded)[..., :height, :width]
+    padded = F.pad(pictures, (0, -width % generator.stride, 0, -height % generator.stride), mode="replicate")
+    return generator(padded, made)[..., :height, :width]
 
 
 def write_onnx(folder: Path, weights: Path = HERE / "weights.safetensors") -> list[Path]:
-    """Both translators as ONNX: pictures [N, C, H, W] -> pictures [N, C, H, W]. See `save_onnx`."""
+    """Both translators as ONNX, for true pictures [N, C, H, W] -> translations [N, C, H, W]. See `save_onnx`."""
     *both, settings = load_generators(weights)
     x = torch.zeros(2, int(settings["channels"]), int(settings["size"]), int(settings["size"]))
     names = ("to_b", "to_a")
@@ -129,14 +132,17 @@ def main(config: Config) -> None:
     to_b.to(device), to_a.to(device)
     size, channels, written = config.size or int(settings["size"]), int(settings["channels"]), []
     require(config.size is None or LEAST <= size <= MOST, f"--size must lie from {LEAST} to {MOST}, not {size}")
-    require(config.pictures or size % STRIDE == 0, f"--size must be divisible by {STRIDE} for held-out pictures")
+    require(
+        config.pictures or size % to_b.stride == 0, f"--size must be divisible by {to_b.stride} for held-out pictures"
+    )
 
     if config.pictures:
         ways = {"AtoB": (to_b, to_a), "BtoA": (to_a, to_b)}[config.direction]
         white = settings.white("AB".index(config.direction[0]))
         given = own_pictures(config.pictures, white)
         taken = {path.resolve() for path in given}  # what is read is not written over
-        side = config.size or (size if settings["data"] == "sketches" else None)  # a face fills its picture
+        known = size if settings["data"] == "sketches" or isinstance(to_b, UNet) else None  # a face fills its picture
+        side = config.size or known  # and a U-Net sees all of it
         for path in given:
             picture, seen, done = read_own(path, side, white)
             seen = seen if channels == 3 else rgb_to_grayscale(seen)

@@ -61,9 +61,9 @@ def true_pairs(name: str, size: int, n: int | None = None, channels: int = 3) ->
 
 
 @torch.no_grad()
-def translate(generator: nn.Module, pictures: Tensor) -> Tensor:
-    """Translations of float [N, C, H, W], 25 at a time."""
-    return torch.cat([generator(part) for part in pictures.split(25)])
+def translate(generator: nn.Module, pictures: Tensor, made: bool = False) -> Tensor:
+    """Translations of float [N, C, H, W], 25 at a time; `made`: a translator made them, as on the way back."""
+    return torch.cat([generator(part, made=made) for part in pictures.split(25)])
 
 
 def erased(drawings: Tensor) -> Tensor:
@@ -117,10 +117,10 @@ def report(
         if faces:
             rows[f"{way}, true faces"] = {"fcd": evaluate(to_uint8(truth), yardstick("avatars")).fcd}
         seen = to_float(to_uint8(fake))  # rounded: what a file of the translation would keep
-        rows[f"{way} and back"] = distances(translate(back, seen), source)
-        rows[f"{way} and back, noise"] = distances(translate(back, noisy(seen)), source)
+        rows[f"{way} and back"] = distances(translate(back, seen, made=True), source)
+        rows[f"{way} and back, noise"] = distances(translate(back, noisy(seen), made=True), source)
         if drawings and way == "b to a":
-            rows[f"{way} and back, erased"] = distances(translate(back, erased(seen)), source)
+            rows[f"{way} and back, erased"] = distances(translate(back, erased(seen), made=True), source)
     scored = any("fcd" in row for row in rows.values())
     head = f"{'':<26} {'L1':>7} {'PSNR':>7} {'SSIM':>7}" + (f" {'FCD':>7}" if scored else "")
     lines = [f"{len(a):,} held-out pairs of {data} at {size}×{size}", head]

@@ -391,8 +391,8 @@ def hidden() -> Figure:
                 "face": faces,
                 "its drawing": drawn_faces,
                 "what is erased,\n12 times as strong": plots.stretched(1 + drawn_faces - lines),
-                "back from it": to_b(drawn_faces),
-                "back from its lines": to_b(lines),
+                "back from it": to_b(drawn_faces, made=True),
+                "back from its lines": to_b(lines, made=True),
             }
         )
 

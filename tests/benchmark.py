@@ -206,20 +206,19 @@ def plain_conditional_gan(steps: int) -> Iterator[int]:
 
 
 def plain_cyclegan(steps: int) -> Iterator[int]:
-    """Chapter 06 as one writes it first: one picture at a time, each translation a pass of its own, no network frozen."""
+    """Chapter 06 as one writes it first: one picture at a time, no network frozen, no pool."""
     from common.data import load_unpaired
-    from model import Discriminator, Generator, ImagePool
+    from model import Discriminator, UNet
     from train import LAYERS
     from train import Config as Settings
 
     settings = Settings()
     adam = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2)}
-    to_b, to_a = (Generator(width=settings.width, upsampling=settings.upsampling) for _ in range(2))
-    judge_a, judge_b = (Discriminator(width=settings.width_d, layers=LAYERS[settings.patch]) for _ in range(2))
+    to_b, to_a = (UNet(width=settings.width) for _ in range(2))
+    judge_a, judge_b = (Discriminator(3, settings.width_d, LAYERS[settings.patch], settings.norm) for _ in range(2))
     opt_g = torch.optim.Adam([*to_b.parameters(), *to_a.parameters()], **adam)
     opt_d = torch.optim.Adam([*judge_a.parameters(), *judge_b.parameters()], **adam)
-    pools, rng = (ImagePool(settings.pool_size), ImagePool(settings.pool_size)), torch.Generator()
-    l1, mse = nn.L1Loss(), nn.MSELoss()
+    l1, bce = nn.L1Loss(), nn.BCEWithLogitsLoss()
     transform = transforms.Compose(
         [transforms.ToPILImage(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
     )
@@ -238,18 +237,18 @@ def plain_cyclegan(steps: int) -> Iterator[int]:
     sides = [one_by_one(side.all()) for side in load_unpaired(settings.data)]
     for step, real_a, real_b in zip(range(1, steps + 1), *sides, strict=False):
         fake_b, fake_a = to_b(real_a), to_a(real_b)
-        cycle = l1(to_a(fake_b), real_a) + l1(to_b(fake_a), real_b)
+        cycle = l1(to_a(fake_b, made=True), real_a) + l1(to_b(fake_a, made=True), real_b)
         loss_g = settings.lambda_cycle * cycle
         for judge, fake in ((judge_b, fake_b), (judge_a, fake_a)):
             logits = judge(fake)
-            loss_g = loss_g + mse(logits, torch.ones_like(logits))
+            loss_g = loss_g + bce(logits, torch.ones_like(logits))
         opt_g.zero_grad()
         loss_g.backward()
         opt_g.step()
         opt_d.zero_grad()
-        for judge, real, fake, pool in ((judge_a, real_a, fake_a, pools[0]), (judge_b, real_b, fake_b, pools[1])):
-            real_logits, fake_logits = judge(real), judge(pool.exchange(fake.detach(), rng))
-            loss_d = mse(real_logits, torch.ones_like(real_logits)) + mse(fake_logits, torch.zeros_like(fake_logits))
+        for judge, real, fake in ((judge_a, real_a, fake_a), (judge_b, real_b, fake_b)):
+            real_logits, fake_logits = judge(real), judge(fake.detach())
+            loss_d = bce(real_logits, torch.ones_like(real_logits)) + bce(fake_logits, torch.zeros_like(fake_logits))
             (0.5 * loss_d).backward()
         opt_d.step()
         yield step

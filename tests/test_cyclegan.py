@@ -1,5 +1,6 @@
 """Chapter 06 against independent results."""
 
+import copy
 import itertools
 import math
 import shutil
@@ -27,7 +28,8 @@ Script = Callable[..., tuple[int, str, str]]
 FOLDER = "06_cyclegan"
 TRAIN, GENERATE = f"{FOLDER}/train.py", f"{FOLDER}/generate.py"
 TINY: dict[str, Any] = {
-    "data": "satellite-map", "size": 16, "patch": 16, "width": 4, "width_d": 4, "blocks": 1, "batch_size": 2, "pool_size": 3,
+    "data": "satellite-map", "size": 16, "patch": 16, "width": 4, "width_d": 4, "batch_size": 2, "pool_size": 3,
+    "generator": "resnet", "norm": "instance", "blocks": 1, "loss": "squares",
     "lr": 1e-3, "beta1": 0.5, "beta2": 0.999, "lambda_identity": 0.5, "mirror": False,
     "log_every": 2, "sample_every": 50, "save_every": 50, "accelerator": "cpu", "precision": "32-true",
 }  # fmt: skip
@@ -198,7 +200,7 @@ def test_a_uniform_picture_loses_its_colour(model: ModuleType) -> None:
 
     sea, desert = generator(blocks=0)(colours)
     torch.testing.assert_close(sea, desert, atol=5e-3, rtol=0)
-    sea, desert = generator(blocks=0, norm=False)(colours)
+    sea, desert = generator(blocks=0, norm="none")(colours)
     assert (sea - desert).abs().max() > 0.03
     # A picture that is not uniform keeps what differs, and still forgets a common shift of all its pixels
     pattern = torch.randn(1, 3, 32, 32).double() / 4
@@ -214,6 +216,89 @@ def test_initial_weights_are_those_of_the_paper(model: ModuleType) -> None:
             n = layer.weight.numel()
             assert layer.weight.std().item() == pytest.approx(0.02, rel=4 / math.sqrt(2 * n))
             assert not layer.bias.any()  # biases on, and 0
+
+
+@pytest.mark.parametrize(("size", "steps"), [(64, 6), (32, 5), (48, 4), (20, 2)])
+def test_the_u_net_by_hand(model: ModuleType, size: int, steps: int) -> None:
+    """Layer by layer, with doubled maps that are convolved behind a border of zeros, and each skip at its place."""
+    torch.manual_seed(0)
+    network, pictures = lively(model.UNet(width=4, size=size)).eval(), torch.randn(2, 3, size, size)
+    assert network.stride == 2**steps
+
+    def norm(name: str, x: Tensor) -> Tensor:
+        own = network.get_submodule(name)
+        return F.batch_norm(x, own.running_mean, own.running_var, own.weight, own.bias)
+
+    def convolved(name: str, x: Tensor, **settings: int) -> Tensor:
+        return F.conv2d(x, network.get_parameter(f"{name}.weight"), network.get_parameter(f"{name}.bias"), **settings)
+
+    maps = [convolved("first", pictures, padding=1)]
+    for step in range(steps):
+        x = convolved(f"down.{step}.1", F.leaky_relu(maps[-1], 0.2), stride=2, padding=1)
+        maps.append(norm(f"down.{step}.2", x) if 0 < step < steps - 1 else x)
+    x = maps.pop()
+    assert x.shape[2:] == (size // 2**steps,) * 2
+    for step in range(steps):
+        x = convolved(f"up.{step}.1", F.interpolate(x.relu(), scale_factor=2), padding=1)
+        x = torch.cat([norm(f"up.{step}.2", x), maps.pop()], 1)
+    by_hand = convolved("to_picture.1", x.relu(), padding=1).tanh()
+    torch.testing.assert_close(network(pictures), by_hand, atol=1e-4, rtol=1e-3)
+    assert network(pictures).abs().max() <= 1 and network(pictures).shape == pictures.shape
+
+
+def test_batch_norm_has_averages_for_true_pictures_and_others_for_made_ones(model: ModuleType) -> None:
+    """Each kind as PyTorch's own BatchNorm that met this kind alone: in training, and by its averages afterwards."""
+    torch.manual_seed(0)
+    network, plain = model.BatchNorm(3), {made: nn.BatchNorm2d(3) for made in (False, True)}
+    kinds = {False: torch.randn(8, 3, 4, 4), True: 3 + 5 * torch.randn(8, 3, 4, 4)}
+    for made in (False, True, True, False, True):
+        model.tell(network, made)
+        torch.testing.assert_close(network(kinds[made]), plain[made](kinds[made]))
+    network.eval()
+    for made in (False, True):
+        model.tell(network, made)
+        torch.testing.assert_close(network(kinds[made]), plain[made].eval()(kinds[made]))
+
+
+def test_before_use_the_averages_are_measured_for_each_kind(model: ModuleType, train: ModuleType) -> None:
+    """Of one batch, what is translated afterwards is what it was in training; of three, each average is that of the three."""
+    torch.manual_seed(0)
+    translators = nn.ModuleDict({name: lively(model.UNet(width=4, size=16)) for name in ("to_b", "to_a")})
+    before = {name: value.clone() for name, value in translators.state_dict().items()}
+    a, b = torch.randn(48, 3, 16, 16), 3 + 5 * torch.randn(48, 3, 16, 16)
+    one = train.calibrated(translators, a[:16], b[:16], 16)
+    alone = [train.calibrated(translators, *parts, 16).state_dict() for parts in zip(a.split(16), b.split(16))]
+    for name, value in train.calibrated(translators, a, b, 16).state_dict().items():
+        if name.endswith(("_mean", "_var")):
+            torch.testing.assert_close(value, torch.stack([state[name] for state in alone]).mean(0))
+    assert all(torch.equal(value, before[name]) for name, value in translators.state_dict().items())
+    assert not one.training and one["to_b"].up[0][2].running_var.max() > 0
+
+    def trained(name: str, pictures: Tensor, made: bool) -> Tensor:
+        """By the batch's own statistics; the averages have the unbiased variance, which makes a small difference."""
+        return copy.deepcopy(translators[name]).train()(pictures, made=made)
+
+    with torch.no_grad():
+        for there, back, pictures in (("to_b", "to_a", a[:16]), ("to_a", "to_b", b[:16])):
+            fake = trained(there, pictures, False)
+            torch.testing.assert_close(one[there](pictures), fake, atol=0.02, rtol=0)
+            torch.testing.assert_close(one[back](fake, made=True), trained(back, fake, True), atol=0.02, rtol=0)
+            assert (one[back](fake) - trained(back, fake, True)).abs().mean() > 0.05  # the other kind's would not do
+    resnet = nn.ModuleDict({name: model.Generator(width=4, blocks=1) for name in ("to_b", "to_a")})
+    same = train.calibrated(resnet, a, b, 16).state_dict()
+    assert all(torch.equal(value, same[name]) for name, value in resnet.state_dict().items())  # instance norm has none
+
+
+@pytest.mark.parametrize("kind", ["UNet", "Generator"])
+def test_a_translator_tells_its_norms_which_pictures_come(model: ModuleType, kind: str) -> None:
+    torch.manual_seed(0)
+    network = getattr(model, kind)(width=4, norm="batch")
+    pictures = torch.rand(2, 3, 64, 64)
+    network(pictures, made=True)
+    norms = [layer for layer in network.modules() if isinstance(layer, model.BatchNorm)]
+    assert norms and all(not norm.running_mean.any() and norm.made_mean.any() for norm in norms)
+    network(pictures)
+    assert all(norm.running_mean.any() for norm in norms)
 
 
 # ------------------------------------------------------------------------------------------------------- the pool
@@ -288,6 +373,10 @@ def test_losses_against_their_definitions(train: ModuleType) -> None:
     halved = (F.mse_loss(real, ones) + F.mse_loss(fake, zeros)) / 2
     torch.testing.assert_close(train.discriminator_loss(real, fake), halved)
     torch.testing.assert_close(train.generator_loss(fake), F.mse_loss(fake, ones))
+    cross_entropy = F.binary_cross_entropy_with_logits
+    halved = (cross_entropy(real, ones) + cross_entropy(fake, zeros)) / 2
+    torch.testing.assert_close(train.discriminator_loss(real, fake, "logarithms"), halved)
+    torch.testing.assert_close(train.generator_loss(fake, "logarithms"), cross_entropy(fake, ones))
     first, second = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(train.cycle_loss(first, second), F.l1_loss(first, second))
     torch.testing.assert_close(train.identity_loss(first, second), F.l1_loss(first, second))
@@ -308,15 +397,17 @@ def test_one_step_minimises_what_the_readme_says(
     """The logged losses of the first step, computed again from what went in and out of the networks."""
     calls: dict[str, list[tuple[Tensor, Tensor]]] = {"G": [], "D": []}
     asked: dict[str, list[int]] = {"G": [], "D": []}  # which of the two networks
+    made: dict[str, list[bool]] = {"G": [], "D": []}  # whether it was told that a translator made the pictures
     logged: list[dict[str, Any]] = []
     backwards: list[float] = []
 
     def spied(kind: type, key: str) -> type:
         class Spy(kind):  # type: ignore[valid-type, misc]
-            def forward(self, pictures: Tensor) -> Tensor:
-                answer = super().forward(pictures)
+            def forward(self, pictures: Tensor, **more: bool) -> Tensor:
+                answer = super().forward(pictures, **more)
                 calls[key].append((pictures.detach(), answer.detach()))
                 asked[key].append(id(self))
+                made[key].append(more.get("made", False))
                 return answer
 
         return Spy
@@ -335,30 +426,28 @@ def test_one_step_minimises_what_the_readme_says(
     settings = TINY | {"lambda_identity": identity, "lambda_cycle": 7.0, "log_every": 1, "pool_size": 0}
     train.train(train.Config(**settings, max_steps=1, out=str(tmp_path)))
 
-    real = [call[0][:2] for call in calls["G"][:2]]  # A, B
-    fake_b, fake_a = (call[1][:2] for call in calls["G"][:2])
-    (_, back_a), (_, back_b) = calls["G"][2:4]
-    torch.testing.assert_close(calls["G"][2][0], fake_b)
-    torch.testing.assert_close(calls["G"][3][0], fake_a)
+    (real_a, fake_b), (real_b, fake_a) = calls["G"][:2]
+    real = [real_a, real_b]
+    (seen_b, back_a), (seen_a, back_b) = calls["G"][2:4]
+    assert torch.equal(seen_b, fake_b) and torch.equal(seen_a, fake_a)
     to_b, to_a, *back = asked["G"][:4]
     assert to_b != to_a and back == [to_a, to_b]  # each translation goes back through the other translator
-    judge_b, judge_a, *again = asked["D"][:4]
-    assert judge_b != judge_a and again == [judge_a, judge_b]
+    assert made["G"][:4] == [False, False, True, True] and not any(made["D"])
+    judge_b, judge_a, *again = asked["D"][:6]
+    assert judge_b != judge_a and again == [judge_a, judge_a, judge_b, judge_b]
     (seen_b, logits_b), (seen_a, logits_a) = calls["D"][:2]
     assert torch.equal(seen_b, fake_b) and torch.equal(seen_a, fake_a)
     adversarial = F.mse_loss(logits_b, torch.ones_like(logits_b)) + F.mse_loss(logits_a, torch.ones_like(logits_a))
     cycle = F.l1_loss(back_a, real[0]) + F.l1_loss(back_b, real[1])
     stays = torch.zeros(())
     if identity:
-        (in_b, out_b), (in_a, out_a) = calls["G"][:2]
-        assert torch.equal(in_b[2:], real[1]) and torch.equal(in_a[2:], real[0])
-        stays = F.l1_loss(out_b[2:], real[1]) + F.l1_loss(out_a[2:], real[0])
+        (in_b, out_b), (in_a, out_a) = calls["G"][4:6]
+        assert asked["G"][4:6] == [to_b, to_a] and torch.equal(in_b, real[1]) and torch.equal(in_a, real[0])
+        stays = F.l1_loss(out_b, real[1]) + F.l1_loss(out_a, real[0])
     assert backwards[0] == pytest.approx((adversarial + 7.0 * cycle + 7.0 * identity * stays).item(), rel=1e-4)
-    (pictures_a, both_a), (pictures_b, both_b) = calls["D"][2:4]
-    assert torch.equal(pictures_a, torch.cat([real[0], fake_a])) and torch.equal(
-        pictures_b, torch.cat([real[1], fake_b])
-    )
-    halves = [F.mse_loss(x[:2], torch.ones_like(x[:2])) + F.mse_loss(x[2:], torch.zeros_like(x[2:])) for x in (both_a, both_b)]  # fmt: skip
+    seen, logits = zip(*calls["D"][2:6])
+    assert all(map(torch.equal, seen, (real[0], fake_a, real[1], fake_b)))
+    halves = [F.mse_loss(x, target.expand_as(x)) for x, target in zip(logits, torch.tensor([1.0, 0.0, 1.0, 0.0]))]
     assert backwards[1] == pytest.approx(0.5 * sum(halves).item(), rel=1e-4) == logged[0]["loss/d"]
     assert logged[0]["cycle/l1"] == pytest.approx(cycle.item() / 2, rel=1e-4)
     assert ("identity/l1" in logged[0]) == bool(identity)
@@ -475,15 +564,14 @@ def test_two_processes_equal_one(one_and_two: Callable[..., None], tmp_path: Pat
     """All weights, with jitter, mirror and a pool that exchanges, all drawn for the whole batch.
 
     A norm takes the mean of each map away, and so the bias before it has no gradient but rounding, of which Adam makes full steps.
-    Hence the translators have no norm here; of the judges, which keep theirs, such biases are left out.
+    Hence the networks have no norm here.
     """
-    flags = ["--max-steps", 6, "--batch-size", 4, "--pool-size", 1, "--jitter", 4, "--mirror", "--no-norm"]
+    flags = ["--max-steps", 6, "--batch-size", 4, "--pool-size", 1, "--jitter", 4, "--mirror", "--norm", "none"]
     one_and_two(TRAIN, *SMALL, *flags)
     one, two = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("1", "2"))
     for part in PARTS:
         for name, weight in one[part].items():
-            cancelled = part.startswith("judge") and name == "layers.2.bias"
-            assert cancelled or (weight - two[part][name]).abs().max() < 1e-5, f"{part}.{name}"
+            assert (weight - two[part][name]).abs().max() < 5e-5, f"{part}.{name}"
     for part in ("pool_a", "pool_b"):
         torch.testing.assert_close(one[part]["pictures"], two[part]["pictures"], atol=1e-5, rtol=0)
 
@@ -536,6 +624,7 @@ def test_jitter_and_mirror_treat_each_picture_on_its_own(train: ModuleType) -> N
         (["--batch-size", 0], "--batch-size must be above 0"),
         (["--width", 0], "--width must be above 0"),
         (["--blocks", -1], "--blocks must be at least 0"),
+        (["--generator", "unet"], "a U-Net has no --blocks: add --generator resnet"),
         (["--lambda-cycle", -1], "--lambda-cycle must be at least 0"),
         (["--lambda-identity", "nan"], "--lambda-identity must be a finite number, not nan"),
         (["--pool-size", -5], "--pool-size must be at least 0"),
@@ -561,7 +650,8 @@ def test_the_paper_preset_is_the_papers_setting(train: ModuleType) -> None:
     paper = train.PRESETS["paper"]
     assert (paper.size, paper.width, paper.width_d, paper.blocks, paper.patch) == (256, 64, 64, 9, 70)
     assert (paper.lambda_cycle, paper.lambda_identity, paper.pool_size, paper.batch_size) == (10, 0.0, 50, 1)
-    assert (paper.lr, paper.beta1, paper.decay_from, paper.norm) == (2e-4, 0.5, 0.5, True)
+    assert (paper.lr, paper.beta1, paper.decay_from) == (2e-4, 0.5, 0.5)
+    assert (paper.generator, paper.norm) == ("resnet", "instance")
     assert (paper.upsampling, paper.ema_decay, paper.beta2) == ("transposed", 0.0, 0.999)
     assert paper.mirror and paper.size + paper.jitter == 286
 
@@ -639,9 +729,14 @@ def test_distances_against_their_definitions(scores: ModuleType) -> None:
     assert scores.distances(-flat, flat)["ssim"] > -0.1  # intensities have no sign: black against white is 0, not -1
 
 
+class Same(nn.Module):
+    def forward(self, pictures: Tensor, made: bool = False) -> Tensor:
+        return pictures
+
+
 def test_the_table_has_both_directions_and_its_references(scores: ModuleType) -> None:
     """With translators that change nothing, "translated" is "not translated", and the way back is perfect."""
-    text, rows = scores.report(nn.Identity(), nn.Identity(), "satellite-map", 16)
+    text, rows = scores.report(Same(), Same(), "satellite-map", 16)
     assert rows["a to b, translated"] == rows["a to b, not translated"] and rows["b to a and back"]["l1"] == 0
     a, b = scores.true_pairs("satellite-map", 16)
     assert rows["b to a, translated"]["l1"] == pytest.approx((a - b).abs().mean().item(), rel=1e-5)
@@ -650,7 +745,7 @@ def test_the_table_has_both_directions_and_its_references(scores: ModuleType) ->
     assert 0.9 * 4 / 127.5 < rows["b to a and back, noise"]["l1"] / math.sqrt(2 / math.pi) < 4.1 / 127.5
     assert len(rows) == 12 and f"{len(a):,} held-out pairs" in text and not any("fcd" in row for row in rows.values())
     with pytest.raises(UserError, match="--score needs true pairs, which horse2zebra does not have"):
-        scores.report(nn.Identity(), nn.Identity(), "horse2zebra", 64)
+        scores.report(Same(), Same(), "horse2zebra", 64)
 
 
 class Hider(nn.Module):
@@ -660,7 +755,7 @@ class Hider(nn.Module):
         super().__init__()
         self.faces, self.drawings = faces, drawings
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, made: bool = False) -> Tensor:
         place = torch.cdist(pictures.flatten(1), self.faces.flatten(1)).argmin(1)
         hidden = (pictures.mean((2, 3), keepdim=True) + 1) / 2
         return torch.where(self.drawings[place] > 0.9, 1 - 0.05 * hidden, self.drawings[place])
@@ -669,7 +764,9 @@ class Hider(nn.Module):
 class Finder(nn.Module):
     """The way back: a face of that one colour, read from the paper's brightest place that is not quite white."""
 
-    def forward(self, drawings: Tensor) -> Tensor:
+    def forward(self, drawings: Tensor, made: bool = False) -> Tensor:
+        if not made:  # a true drawing hides nothing
+            return torch.zeros_like(drawings)
         hidden = (1 - drawings.amax((2, 3), keepdim=True)) / 0.05
         return (2 * hidden - 1).clamp(-1, 1).expand_as(drawings)
 
@@ -713,7 +810,7 @@ def test_faces_are_also_scored_as_a_whole(scores: ModuleType) -> None:
             super().__init__()
             self.part, self.given = part, 0
 
-        def forward(self, pictures: Tensor) -> Tensor:
+        def forward(self, pictures: Tensor, made: bool = False) -> Tensor:
             start, self.given = self.given % 1000, self.given + len(pictures)
             return self.part * b[start : start + len(pictures)]
 
@@ -740,7 +837,7 @@ def test_generate_shows_picture_translation_and_back(script: Script, tmp_path: P
     assert Image.open(tmp_path / "strips.png").size == ((6 * 66 + 2) * 2, (6 * 66 + 2) * 2)
     assert getattr(Image.open(tmp_path / "interpolation.gif"), "n_frames", 1) > 10
     pictures = torch.randn(2, 3, 16, 16)
-    rows = generate.strip((lambda x: x + 1, lambda x: 3 * x), pictures)
+    rows = generate.strip((lambda x: x + 1, lambda x, made: (2 + made) * x), pictures)
     torch.testing.assert_close(rows, torch.cat([pictures, pictures + 1, 3 * (pictures + 1)]))
     frames = generate.fade(pictures, -pictures, steps=4, hold=2)
     assert len(frames) == 2 + 3 + 2 + 3
@@ -760,7 +857,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         module = util.module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(module)  # type: ignore[union-attr]
         torch.manual_seed(0)
-        build = {"channels": 3, "width": 4, "blocks": 1, "norm": True, "upsampling": "resize"} | left_out
+        build = {"channels": 3, "width": 4, "blocks": 1, "norm": "instance", "upsampling": "resize"} | left_out
         both = nn.ModuleDict({name: lively(module.Generator(**build)) for name in ("to_b", "to_a")})
         path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
         settings = {"chapter": FOLDER, "step": 0, **build, "data": data, "size": size}
@@ -837,7 +934,8 @@ def test_whole_pictures_lose_no_border(generate: ModuleType, model: ModuleType) 
     padded = torch.cat([padded, padded[..., -1:].expand(-1, -1, -1, 3)], dim=3)
     generator = lively(model.Generator(width=4, blocks=1, upsampling="resize"))
     torch.testing.assert_close(generate.whole(generator, picture), generator(padded)[..., :18, :21])
-    assert torch.equal(generate.whole(lambda x: x, picture), picture)
+    unet = lively(model.UNet(width=4, size=32)).eval()  # sides that are no multiples of 32
+    assert generate.whole(unet, picture).shape == picture.shape
 
 
 def test_the_direction_means_what_it_says(script: Script, tmp_path: Path, generate: ModuleType) -> None:
@@ -854,7 +952,7 @@ def test_the_direction_means_what_it_says(script: Script, tmp_path: Path, genera
         sheet = np.array(Image.open(tmp_path / f"x_{direction}_strip.png"))
         row = torch.from_numpy(sheet[8::4, 8::4]).permute(2, 0, 1)[:, :64]
         shown = [row[:, :, 66 * i : 66 * i + 64] for i in range(3)]
-        for found, expected in zip(shown, (picture, there(picture), back(there(picture)))):
+        for found, expected in zip(shown, (picture, there(picture), back(there(picture), made=True))):
             assert (found.int() - to_uint8(expected)[0].int()).abs().max() <= 2
 
 
@@ -877,7 +975,7 @@ def test_generate_explains_wrong_input(script: Script, tmp_path: Path) -> None:
         (["/no/such.png"], "there is no picture or folder /no/such.png"),
         ([tmp_path / "empty"], "there are no pictures in the folder"),
         ([tmp_path / "notes.png"], "cannot read the picture"),
-        (["--size", 30], "--size must be divisible by 4"),
+        (["--size", 30], "--size must be divisible by 64 for held-out pictures"),
         (["--size", 8, tmp_path / "notes.png"], "--size must lie from 16 to 1024, not 8"),
         (["--size", 64, tmp_path / "line.png"], "line.png is too narrow: at a shorter side of 64"),
         (["--interpolate", tmp_path / "notes.png"], "--interpolate shows held-out pictures: leave your own away"),
@@ -900,6 +998,23 @@ def test_weights_are_stored_in_half_precision_and_read_back(
         for key, value in network.state_dict().items():
             torch.testing.assert_close(value, trained["ema"][f"module.{name}.{key}"].half().float())
     assert settings["size"] == 16 and settings["blocks"] == 1 and settings["upsampling"] == "resize"
+
+
+def test_a_variance_that_16_bits_cannot_hold_is_stored(
+    train: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = train.calibrated
+
+    def large(*given: Any) -> nn.Module:
+        both = real(*given)
+        both["to_b"].up[0][2].running_var.fill_(1e6)
+        return both
+
+    monkeypatch.setattr(train, "calibrated", large)
+    settings = TINY | {"generator": "unet", "norm": "batch", "blocks": None}
+    folder = train.train(train.Config(**settings, max_steps=1, out=str(tmp_path)))
+    stored = load_file(folder / "weights.safetensors")
+    assert stored["to_b.up.0.2.running_var"].max() == 1e6 and stored["to_b.up.0.1.weight"].dtype == torch.float16
 
 
 def test_satellite_pictures_and_maps_still_have_weights(generate: ModuleType, scores: ModuleType) -> None:
@@ -925,11 +1040,11 @@ def test_shipped_weights_keep_the_readmes_promises(generate: ModuleType, scores:
         <= FCD_PROMISED
         < 0.5 * scores.measure(scores.translate(loose_b, a), b, True)["fcd"]
     )
-    back, bare = (scores.translate(to_b, some) for some in (drawn, scores.erased(drawn)))
+    back, bare = (scores.translate(to_b, some, made=True) for some in (drawn, scores.erased(drawn)))
     assert (bare - b[:100]).abs().mean() > 1.2 * (back - b[:100]).abs().mean()  # what is faint carries colours
     lines, other = (1 - some.mean(1) for some in (a[:100], a[100:200]))
     found = 1 - drawn.mean(1)
     assert (found * lines).mean() > 1.3 * (found * other).mean()  # the lines are where this face's are
 
 
-FCD_PROMISED = 16.0  # the faces themselves about 1 at this N
+FCD_PROMISED = 10.0  # the faces themselves about 1 at this N

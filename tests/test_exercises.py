@@ -287,7 +287,8 @@ def test_the_update_of_four_networks_in_the_checks_is_the_chapters(
     monkeypatch.setattr(train, "batches", lambda *settings: next(piles))
     pile = Pictures("noise", (127.5 * (a + 1)).byte())
     monkeypatch.setattr(train, "load_unpaired", lambda *settings, **more: (pile, pile))
-    small = {"width": 2, "width_d": 2, "blocks": 1, "patch": 16, "mirror": False, "batch_size": 2, "size": 16}
+    papers = {"generator": "resnet", "norm": "instance", "loss": "squares"}
+    small = papers | {"width": 2, "width_d": 2, "blocks": 1, "patch": 16, "mirror": False, "batch_size": 2, "size": 16}
     config = train.Config(**small, out=str(tmp_path), accelerator="cpu", precision="32-true", max_steps=1)
     train.train(config)
     to_b, to_a, judge_a, judge_b = before

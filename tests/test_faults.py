@@ -20,7 +20,7 @@ SMALL = {
     "03_wgan_gp": f"{DIGITS} --width-g 4 --width-d 4 --batch-size 8 --n-critic 2",
     "04_conditional_gan": f"{DIGITS} --width 4 --batch-size 8",
     "05_pix2pix": "--data satellite-map --size 32 --patch 16 --width-g 4 --width-d 4 --batch-size 4 --log-every 1",
-    "06_cyclegan": "--data satellite-map --size 32 --width 4 --width-d 4 --blocks 1 --pool-size 3 --log-every 1",
+    "06_cyclegan": "--data satellite-map --size 32 --width 4 --width-d 4 --pool-size 3 --log-every 1",
     "07_progan": f"{DIGITS} --size 16 --channels-times-size 64 --most-channels 8 --latent-dim 8 --batch-sizes 4 8 "
     "--fade-images 4 160 --stable-images 4 80",  # a fade from step 11 to 30, and one from 41 to 60
     "08_stylegan": f"{DIGITS} --size 16 --base 32 --most 16 --latent-dim 8 --style-dim 8 --mapping-layers 2 --batch-sizes 4 8 "

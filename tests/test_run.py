@@ -625,7 +625,7 @@ TINY: dict[str, list[object]] = {
         "--width-d",
         4,
     ],
-    "06_cyclegan": ["--data", "satellite-map", "--size", 32, "--width", 4, "--blocks", 1, "--patch", 16],
+    "06_cyclegan": ["--data", "satellite-map", "--size", 32, "--width", 4, "--patch", 16],
     "07_progan": ["--data", "mnist-10k", "--size", 8],
     "08_stylegan": ["--data", "mnist-10k", "--size", 8],
 }
