@@ -113,7 +113,7 @@ PRESETS = {
     "laptop": Config(),
     "paper": Config(
         preset="paper", size=256, max_steps=200_000, batch_size=1, mirror=True, jitter=30, loss="squares", lambda_identity=0.0,
-        generator="resnet", width=64, width_d=64, blocks=9, patch=70, norm="instance", upsampling="transposed",
+        pool_size=50, generator="resnet", width=64, width_d=64, blocks=9, patch=70, norm="instance", upsampling="transposed",
         lr=2e-4, beta1=0.5, beta2=0.999, ema_decay=0.0,
         sample_every=1000, save_every=5000, log_every=100,
     ),
