@@ -69,9 +69,7 @@ class Config(Settings):
     """Train chapter 06: a CycleGAN, between two kinds of pictures without pairs."""
 
     data: str = "sketches"  # drawings and faces; satellite-map, horse2zebra, …; or a folder with trainA/, trainB/, …
-    size: int = (
-        64  # pixels per side, best a power of two, which a U-Net can halve to the end; ours: a quarter of the paper's
-    )
+    size: int = 64  # pixels per side, best a power of two: a U-Net halves it to the end; ours: a quarter of the paper's
     channels: Literal[1, 3] = 3  # 1 grey, 3 colour, of both kinds
     max_steps: NonNegativeInt = 2000  # updates of the generators; ours: about eleven minutes on one core
     batch_size: PositiveInt = 16  # pictures of each kind, of all devices together; ours: for BatchNorm; section 4: 1

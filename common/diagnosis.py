@@ -54,9 +54,7 @@ def discriminator_says(history: Mapping[str, Sequence[float]], config: Mapping[s
     if last < WON:
         return f"The discriminator is right about {last:.0%} at the end: ahead, and not so far that it stops teaching."
     if "lambda_cycle" in config:  # chapter 06: marks in a translation give it away, and its losses push all the same
-        return (
-            f"The discriminator is right about {last:.0%} at the end. It still teaches then: let the pictures decide."
-        )
+        return f"The discriminator is right about {last:.0%} at the end. It teaches even then: let the pictures decide."
     since = next(i for i in range(len(right)) if right[i] >= WON and mean(right[i:]) >= WON)
     switches = ("spectral_norm", "label_smoothing")  # tried already where they are on
     unset = [text for flag, text in REMEDIES.items() if flag in config and not (flag in switches and config[flag])]
