@@ -53,8 +53,8 @@ def discriminator_says(history: Mapping[str, Sequence[float]], config: Mapping[s
         return f"The discriminator guesses: right about {last:.0%} at the end. Near the goal that is fine; with bad samples it is too weak: try a higher --lr-d."
     if last < WON:
         return f"The discriminator is right about {last:.0%} at the end: ahead, and not so far that it stops teaching."
-    if "lambda_cycle" in config:  # chapter 06: marks in a translation give it away, and its losses push all the same
-        return f"The discriminator is right about {last:.0%} at the end. It teaches even then: let the pictures decide."
+    if "lambda_cycle" in config:  # chapter 06: docs/trials.md, "how long, with a U-Net"
+        return f"The discriminator is right about {last:.0%} at the end. More steps may give little: let the pictures decide."
     since = next(i for i in range(len(right)) if right[i] >= WON and mean(right[i:]) >= WON)
     switches = ("spectral_norm", "label_smoothing")  # tried already where they are on
     unset = [text for flag, text in REMEDIES.items() if flag in config and not (flag in switches and config[flag])]

@@ -938,6 +938,22 @@ def test_whole_pictures_lose_no_border(generate: ModuleType, model: ModuleType) 
     assert generate.whole(unet, picture).shape == picture.shape
 
 
+def test_a_u_net_translates_own_pictures_at_the_size_that_it_knows(
+    script: Script, tmp_path: Path, model: ModuleType
+) -> None:
+    """It saw whole pictures of 32 pixels, and not corners of large ones."""
+    from common.checkpoint import save_weights
+
+    build = {"channels": 3, "width": 4, "size": 32, "norm": "batch", "upsampling": "resize"}
+    both = nn.ModuleDict({name: model.UNet(**build) for name in ("to_b", "to_a")})
+    settings = {"chapter": FOLDER, "step": 0, "data": "mine", "generator": "unet", **build}
+    save_weights(tmp_path / "own.safetensors", both.state_dict(), settings)
+    Image.new("RGB", (300, 400), "white").save(tmp_path / "x.png")
+    flags = ["--weights", tmp_path / "own.safetensors", "--out", tmp_path]
+    code, printed, errors = script(GENERATE, tmp_path / "x.png", *flags)
+    assert code == 0 and "300×400 pixels, translated at 32×43" in printed, errors
+
+
 def test_the_direction_means_what_it_says(script: Script, tmp_path: Path, generate: ModuleType) -> None:
     """The translation and the three pictures of a strip, from the two translators by hand, with the shipped weights."""
     Image.effect_noise((64, 64), 60).convert("RGB").save(tmp_path / "x.png")
