@@ -81,7 +81,7 @@ class Noise(nn.Dropout):
     """Dropout that is on at test time too: the only noise z of the generator (section 3.1). [N, F, H, W] -> the same.
 
     It drops single numbers, as in the paper, or with `maps` whole feature maps. The colour of a coat is one decision for all its
-    places. A map that is gone everywhere can make it; noise that differs from place to place would only mottle the coat.
+    places. A map that is gone everywhere can make it; numbers dropped one by one hardly change it. Backgrounds are less even for it.
     """
 
     def __init__(self, p: float, maps: bool = False) -> None:
@@ -188,7 +188,7 @@ class Discriminator(nn.Module):
         else:
             strided = PATCHES[patch]
             plan = [(width * min(2**i, 8), 4, 2, 1) for i in range(strided)]
-            plan.append((width * min(2**strided, 8), 4, 1, 1))  # stride 1: with 2 the field of "70" would be 94
+            plan.append((width * min(2**strided, 8), 4, 1, 1))  # stride 1, as in 6.1.2
             last = (4, 1, 1)
         layers: list[nn.Module] = []
         for i, (features, kernel, stride, padding) in enumerate(plan):
