@@ -7,6 +7,7 @@ shadows on many random lines. No network takes part: it cannot be fooled as one 
 Shape letters: N pictures, C channels, H = W pixels of a level, M patches, S lines.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,12 +69,11 @@ def sliced_distance(first: Tensor, second: Tensor, lines: int, rng: torch.Genera
     On a line the cheapest plan moves the smallest point to the smallest, the next to the next, and so on: sort and subtract.
     """
     total = 0.0
-    for some in torch.randn(first.shape[1], lines, generator=rng).split(
-        64, 1
-    ):  # [D, 64] at a time, for the memory's sake
-        directions = F.normalize(some, dim=0)
-        shadows = ((points @ directions).sort(dim=0).values for points in (first, second))
-        total += (next(shadows) - next(shadows)).abs().mean(0).sum().item()
+    for some in torch.randn(first.shape[1], lines, generator=rng).split(64, 1):  # 64 at a time, for the memory's sake
+        directions = F.normalize(some, dim=0).T  # [64, D]
+        # NumPy sorts about ten times as fast as PyTorch on a CPU.
+        a, b = (np.sort((directions @ points.T).numpy(), axis=1) for points in (first, second))  # [64, M]
+        total += float(np.abs(a - b).mean(1).sum())
     return total / lines
 
 
@@ -81,7 +81,7 @@ def swd(first: Tensor, second: Tensor, per_picture: int = 16, lines: int = 512, 
     """Distance × 1000 of two equally large sets of float pictures [N, C, H, W], for each level by its pixels a side.
 
     Section 5 has 512 lines, and 128 patches of each of 16,384 pictures. Differs from paper: 16 of each, which is enough for
-    5,000 drawn faces, and takes half a minute.
+    5,000 drawn faces.
     """
     rng = torch.Generator().manual_seed(seed)
     found = {}
