@@ -92,10 +92,10 @@ def load_checkpoint(path: Path, chapter: str | None, flag: str = "--resume") -> 
     return dict(content)
 
 
-def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
+def load_state(module: nn.Module, state: Mapping[str, Any], source: str, flags: str = "") -> None:
     """Fill `module` from `state`; networks of other sizes get one line that says so."""
     sizes = f"the networks in {source} have other sizes than these settings and data ask for"
-    with explained(sizes, "use those that they were trained with", RuntimeError, KeyError):
+    with explained(sizes, f"use those that they were trained with{flags and ': '}{flags}", RuntimeError, KeyError):
         module.load_state_dict(state)
 
 
@@ -147,14 +147,14 @@ def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tu
 
 
 def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mapping[str, Any]]:
-    """The states of the networks called `names` in a run, and of their average "ema"; or that average of weights, and the judges beside them.
+    """The states of the networks called `names` in a run, and of their average "ema"; or that average of weights, and the judges beside them. With the "settings" that build them.
 
     In a file of weights each of several generators has its name in front, and a single one, the first of `names`, has none.
     """
     if path.is_dir() or path.suffix == ".ckpt":
         content = load_checkpoint(path, chapter, "--start-from")
-        return {name: content[name] for name in (*names, "ema") if name in content}
-    stored, _ = load_weights(path, chapter, "--start-from")
+        return {name: content[name] for name in (*names, "ema", "settings") if name in content}
+    stored, settings = load_weights(path, chapter, "--start-from")
     tensors = {key.removeprefix("averaged."): tensor for key, tensor in stored.items() if not key.startswith("raw.")}
     beside = path.with_name(BESIDE)
     judges = load_weights(beside, chapter)[0] if path.name == "weights.safetensors" and beside.exists() else {}
@@ -164,4 +164,4 @@ def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mappi
         own = {key.removeprefix(f"{name}."): tensor for key, tensor in every if key.startswith(f"{name}.")}
         found |= {name: own} if own else {}
     average = {f"module.{name}": tensor for name, tensor in tensors.items()}
-    return found | {"ema": average | {"n_averaged": torch.tensor(0)}}
+    return found | {"ema": average | {"n_averaged": torch.tensor(0)}, "settings": settings}

@@ -58,9 +58,9 @@ def discriminator_says(history: Mapping[str, Sequence[float]], config: Mapping[s
     since = next(i for i in range(len(right)) if right[i] >= WON and mean(right[i:]) >= WON)
     switches = ("spectral_norm", "label_smoothing")  # tried already where they are on
     unset = [text for flag, text in REMEDIES.items() if flag in config and not (flag in switches and config[flag])]
+    won = f"The discriminator won at step {history['step'][since]:,}: since then it is right about {mean(right[since:]):.0%}"
     return (
-        f"The discriminator won at step {history['step'][since]:,}: since then it is right about {mean(right[since:]):.0%}, and a "
-        f"generator learns little from a judge that it cannot move. What may help: {', '.join(unset[:3])}."
+        f"{won}, and a generator learns little from a judge that it cannot move. What may help: {', '.join(unset[:3])}."
     )
 
 
@@ -92,10 +92,8 @@ def samples_say(steps: Sequence[int], spreads: Sequence[float], real: float) -> 
         return f"The samples differ from each other {shares[-1]:.0%} as much as real pictures do."
     healthy = [i for i, share in enumerate(shares) if share >= ALIKE]
     since = f"since step {steps[healthy[-1] + 1]:,}" if healthy else "from the start"
-    return (
-        f"The samples are nearly all alike {since}: they differ {shares[-1]:.0%} as much as real pictures do. If the generator has "
-        "collapsed (chapter 01), go back to a checkpoint before that, with a lower --lr-g or a D that sees several pictures at once."
-    )
+    alike = f"The samples are nearly all alike {since}: they differ {shares[-1]:.0%} as much as real pictures do"
+    return f"{alike}. If the generator has collapsed (chapter 01), go back to a checkpoint before that, with a lower --lr-g or a D that sees several pictures at once."
 
 
 def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> str:

@@ -36,8 +36,7 @@ def save_onnx(
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # else it tells of operators that no chapter has
     network.eval()  # a chapter's generator is already, the module around it may not be
     number = torch.export.Dim("number")
-    names: list[str] = []
-    free: list[Any] = []
+    names, free = list[str](), list[Any]()
     for name, examples in inputs.items():
         if isinstance(examples, Tensor):
             names.append(name)

@@ -247,8 +247,11 @@ class Run:
             here, there = ({key: tensor.shape for key, tensor in state.items()} for state in states)
             if here != there:
                 del stored[name]
+        now, built = dataclasses.asdict(self.config), stored.get("settings", {})
+        other = {name: value for name, value in built.items() if type(value) is int and now.get(name, value) != value}
+        flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in other.items())
         for name in stored.keys() & self.state.keys():
-            checkpoint.load_state(self.state[name], stored[name], f"--start-from {path}")
+            checkpoint.load_state(self.state[name], stored[name], f"--start-from {path}", flags)
         found, new = ([name for name in self.networks if (name in stored) == there] for there in (True, False))
         if self.fabric.is_global_zero:
             print(f"started    from {relative(path)}: {', '.join(found)}" + (f"; new: {', '.join(new)}" if new else ""))
