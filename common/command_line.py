@@ -14,12 +14,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 import tyro
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from common import UserError
 from common.checkpoint import load_checkpoint
+from common.devices import rank_zero_only
 
 AnyConfig = TypeVar("AnyConfig")
 # A field's type is its range. Most are pydantic's, such as PositiveInt; these two are ours.

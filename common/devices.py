@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from common import explained, require
+
+# Fabric imports all of torchmetrics to learn its version, a quarter of the time in which a program starts: so it is hidden.
+sys.modules.setdefault("torchmetrics", None)  # type: ignore[arg-type]
+from lightning_fabric import Fabric as Fabric  # the other files have it from here
+from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.utilities.rank_zero import rank_zero_only as rank_zero_only
+
+if not sys.modules["torchmetrics"]:
+    del sys.modules["torchmetrics"]
 
 
 def native_bf16(device: torch.device) -> bool:
@@ -33,9 +40,8 @@ def make_fabric(settings: Any, growing: bool = False) -> Fabric:
     processes, precision = settings.processes, settings.precision
     torchrun = torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
     if torchrun:
-        world = int(os.environ["WORLD_SIZE"])
-        said = f"torchrun started {world} process(es), and --devices × --num-nodes is {processes}: make them the same"
-        require(world == processes, said)
+        said = f"torchrun started {os.environ['WORLD_SIZE']} process(es), and --devices × --num-nodes is {processes}"
+        require(int(os.environ["WORLD_SIZE"]) == processes, f"{said}: make them the same")
     if precision == "auto":
         precision = "bf16-mixed" if native_bf16(one_device(settings.accelerator)) else "32-true"
     # Several forward passes happen before one backward pass, so BatchNorm's buffers must not be overwritten in between.

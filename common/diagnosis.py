@@ -101,8 +101,7 @@ def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> st
 
     `real` is the worst score of several sets of as many real pictures: below it chance decides.
     """
-    quarter = len(scores) // 4
-    if quarter < 2:
+    if (quarter := len(scores) // 4) < 2:
         return ""
     before, now = mean(scores[-2 * quarter : -quarter]), mean(scores[-quarter:])
     if now < real:

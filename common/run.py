@@ -18,14 +18,13 @@ from textwrap import shorten
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from common import UserError, checkpoint, images, relative, require
 from common.data import Pictures
-from common.devices import gradient_norm, rank_zero_first
+from common.devices import Fabric, gradient_norm, rank_zero_first
 
 ROOT = Path(__file__).parent.parent
 SECONDS_OF_SILENCE = 60  # without a terminal, between two lines on how far a run is
@@ -61,14 +60,13 @@ class Run:
     ) -> None:
         self.config, self.fabric, self.chapter = config, fabric, chapter
         self.networks, self.state = networks, {**networks, **rest}
-        self.step = 0
+        self.step, self._interrupted = 0, False
         self.history: dict[str, list[float]] = {}  # the logged curves; "step" and one list for each tag
         self.rng = torch.Generator().manual_seed(config.seed)  # on the CPU: the same draws on every device
         self.folder = Path(config.out or ROOT / "runs" / chapter / time.strftime("%Y-%m-%d_%H-%M-%S")).expanduser()
         self.log_now = self.sample_now = self.save_now = False  # whether this step is one to look at, or to keep
         self._classes = list(data.classes)
         self._weights: tuple[Mapping[str, Tensor], Mapping[str, Any]] = {}, {}  # what `generate.py` reads
-        self._interrupted = False
         self._started = self._said = time.perf_counter()
         self._writer: SummaryWriter | None = None
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes

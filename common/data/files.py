@@ -99,14 +99,13 @@ def own_pictures(paths: Iterable[Path], white: int = 0) -> list[Path]:
 
     Raises `UserError` if nothing is left.
     """
-    found: list[Path] = []
+    found, whole = list[Path](), list[Path]()
     for path in (given.expanduser() for given in paths):
         require(path.exists(), f"there is no picture or folder {path}")
         inside = [path / name for name in files_below(path) if is_picture(name)] if path.is_dir() else [path]
         require(bool(inside), f"there are no pictures in the folder {path}")
         found += inside
     found = list(dict.fromkeys(found))  # a folder and one below it may both be named
-    whole = []
     for path in found:
         try:
             open_picture(path, small=1, white=white)

@@ -20,11 +20,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from common import explained, require
+from common.devices import Fabric
 from common.images import to_float
 
 MEMORY_LIMIT = 2**30  # bytes: a set that needs more as uint8 is read batch by batch

@@ -61,8 +61,7 @@ def tiles(size: int, split: str, folder: Path) -> tuple[Tensor, Tensor]:
     cut, pictures = pixels_cut(size), world()
     places = np.array(corners(is_land(pictures[1]), cut, split), np.int64)
     both = np.empty((len(places), 6, size, size), np.uint8)
-    progress = tqdm(places, f"cutting satellite-map at {size}×{size}, once", leave=False, disable=None)
-    for i, (r, c) in enumerate(progress):
+    for i, (r, c) in enumerate(tqdm(places, f"cutting {size}×{size} tiles, once", leave=False, disable=None)):
         for side, picture in enumerate(pictures):
             tile = Image.fromarray(picture[r : r + cut, c : c + cut])
             tile = tile if size == cut else tile.resize((size, size), Image.Resampling.LANCZOS)

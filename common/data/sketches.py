@@ -6,9 +6,8 @@
 
 "train-17" is the same face in `sketches` and in `avatars`; `common/pen.css` has how it is drawn, at any size.
 
-The scores' reference for faces ("10,000 other faces") is "test-0" to "test-9999": it contains the true answers to the test
-drawings. So compare answers with as many true test faces. Their FCD is lower than the floor that tables of scores show,
-which is that of training faces.
+The scores' reference for faces ("10,000 other faces") is "test-0" to "test-9999": the true answers to the test drawings.
+So compare answers with as many true test faces: their FCD is lower than the floor of other tables, that of training faces.
 """
 
 from dataclasses import replace
@@ -33,8 +32,7 @@ def sketch_pairs(size: int, split: str, most: int | None = None) -> Pairs:
             return Pairs("sketches", torch.cat([drawings.expand(-1, 3, -1, -1), colours], dim=1))
         return Pairs("sketches", LazyPictures(_pair, tuple(f"{split}-{n}" for n in places), size, 6, drawn=True))
     coloured = load_faces("avatars", split, size)
-    seeds = tuple(f"{split}-{number}" for number in range(len(coloured)))
-    lazy = LazyPictures(_pair, seeds, size, 6, drawn=True)
+    lazy = LazyPictures(_pair, tuple(f"{split}-{n}" for n in range(len(coloured))), size, 6, drawn=True)
     if not lazy.fits:
         return Pairs("sketches", lazy, coloured.labels, coloured.classes)
     drawings = load_faces("sketches", split, size).all().expand(-1, 3, -1, -1)

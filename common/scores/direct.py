@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from common import data, images
 
@@ -14,13 +13,15 @@ def distances(fake: Tensor, truth: Tensor) -> dict[str, float]:
 
     Pictures are rounded as they would be on disk. L1 is in units of [-1, 1], 0 to 2; SSIM is at most 1.
     """
+    from torchmetrics.functional import image  # here, since it takes a second to load
+
     fake, truth = images.to_float(images.to_uint8(fake)), images.to_float(images.to_uint8(truth))
     # SSIM is made for numbers from 0 up: it multiplies means. A few at a time: small blocks of memory are used again.
     pairs = zip(((fake + 1) / 2).split(8), ((truth + 1) / 2).split(8), strict=True)
-    ssim = [structural_similarity_index_measure(*pair, data_range=1.0, reduction="none") for pair in pairs]
+    ssim = [image.structural_similarity_index_measure(*pair, data_range=1.0, reduction="none") for pair in pairs]
     return {
         "l1": (fake - truth).abs().mean().item(),
-        "psnr": peak_signal_noise_ratio(fake, truth, data_range=2.0, dim=(1, 2, 3)).item(),
+        "psnr": image.peak_signal_noise_ratio(fake, truth, data_range=2.0, dim=(1, 2, 3)).item(),
         "ssim": torch.cat(ssim).mean().item(),  # type: ignore[arg-type]
     }
 

@@ -52,8 +52,8 @@ def yardstick(data_name: str) -> Yardstick:
     """
     family = FULL.get(data_name, data_name)
     name = f"{family}-cnn64-v1"
-    remedy = "score them with --inception (the published FID)"
-    require(has_classifier(data_name), f"there is no classifier for the pictures of {data_name}: {remedy}")
+    unknown = f"there is no classifier for the pictures of {data_name}: score them with --inception (the published FID)"
+    require(has_classifier(data_name), unknown)
     known = load(STARTER.get(family, family))
     real, names, faces = known.all(), known.classes, known.labels.ndim == 2
     heads = tuple((known.labels.amax(0) + 1).tolist()) if faces else (len(names),)
