@@ -56,7 +56,7 @@ class Config(Flags):
     size: int | None = None  # translate your pictures at so many pixels of the shorter side; held-out ones are square
     num: PositiveInt | None = None  # held-out pictures of each kind: 10 to see (at most 40), 5,000 to score
     interpolate: bool = False  # also write a GIF that fades from held-out pictures to their translations and back
-    score: bool = False  # also score held-out pairs (5,000, or --num), beside references
+    score: bool = False  # also score held-out pictures (5,000, or --num), by the true ones where there are pairs
     data: str = ""  # where the held-out pictures come from; default: the data of the training
     onnx: bool = False  # also write the generator as ONNX files, with float32 and float16 weights
     accelerator: str = "auto"  # auto, cpu, gpu, mps
@@ -131,6 +131,7 @@ def main(config: Config) -> None:
     to_b, to_a, settings = load_generators(config.weights)
     to_b.to(device), to_a.to(device)
     size, channels, written = config.size or int(settings["size"]), int(settings["channels"]), []
+    reading = settings.reading | {"channels": channels}
     require(config.size is None or LEAST <= size <= MOST, f"--size must lie from {LEAST} to {MOST}, not {size}")
     require(
         config.pictures or size % to_b.stride == 0, f"--size must be divisible by {to_b.stride} for held-out pictures"
@@ -160,7 +161,6 @@ def main(config: Config) -> None:
                 taken.add(file.resolve())
                 written.append(images.save_picture(sheet, file))
     else:
-        reading = settings.reading | {"channels": channels}
         both = held_out(config.data or str(settings["data"]), size, min(config.num or 10, 40), **reading)
         shown, parts = min(len(pile) for pile in both), []
         for pile, ways in zip(both, ((to_b, to_a), (to_a, to_b))):
@@ -176,7 +176,7 @@ def main(config: Config) -> None:
 
     if config.score:
         scored = config.data or str(settings["data"])
-        text, numbers = report(to_b.cpu(), to_a.cpu(), scored, int(settings["size"]), config.num, channels)
+        text, numbers = report(to_b.cpu(), to_a.cpu(), scored, int(settings["size"]), config.num, **reading)
         print(text)
         written.append(write_atomically(config.file("score.json"), json.dumps(numbers, indent=1).encode()))
     if config.onnx:

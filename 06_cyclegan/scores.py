@@ -5,6 +5,7 @@
     SSIM   structural similarity, at most 1 (Wang et al., 2004): means, variances and covariance in small windows, of
            intensities from 0 to 1
     FCD    of coloured drawings alone: are they, as a whole, like real faces? Needs no truth of the single picture
+    KCD    the same question for your own piles, which have no pairs
 
 Only true pairs can tell whether a translation is right. The cycle cannot: a translator and its way back may agree on
 anything, also on marks too faint to see (Chu, Zhmoginov, Sandler, "CycleGAN, a Master of Steganography", arXiv:1712.02950).
@@ -26,8 +27,9 @@ from torch import Tensor, nn
 from common import require
 from common.data import NoTestPictures, load_pairs, load_unpaired, spread
 from common.images import to_float, to_uint8
-from common.scores import distances, evaluate, yardstick
-from common.scores.tables import MIN_PICTURES
+from common.scores import distances, evaluate, own_yardstick, yardstick
+from common.scores.reference import LEAST_OWN
+from common.scores.tables import MIN_PICTURES, own_report
 
 PAIRED = ("sketches", "satellite-map")  # whose test pictures are true pairs
 MOST = 5000  # pairs that are scored, unless --num says otherwise
@@ -51,13 +53,6 @@ def held_out(name: str, size: int, n: int, every: bool = False, **reading: Any) 
             print(f"{name} has no test pictures: these are the training's")
         both = piles[0][spread(len(piles[0]), n)][0], piles[1][spread(len(piles[1]), n)][0]
     return to_float(both[0]), to_float(both[1])
-
-
-def true_pairs(name: str, size: int, n: int | None = None, channels: int = 3) -> tuple[Tensor, Tensor]:
-    """At most n held-out pairs, 5,000 by default: float [n, channels, size, size] each. Raises `UserError` for data without pairs."""
-    known = " and ".join(PAIRED)
-    require(name in PAIRED, f"--score needs true pairs, which {name} does not have; {known} have them")
-    return held_out(name, size, n or MOST, every=n is None, channels=channels)
 
 
 @torch.no_grad()
@@ -84,15 +79,20 @@ def measure(fake: Tensor, truth: Tensor, faces: bool) -> dict[str, float]:
     return found | ({"fcd": evaluate(to_uint8(fake), yardstick("avatars")).fcd} if faces else {})
 
 
-def report(
-    to_b: nn.Module, to_a: nn.Module, data: str, size: int, n: int | None = None, channels: int = 3
-) -> tuple[str, dict[str, dict[str, float]]]:
+Report = tuple[str, dict[str, dict[str, float]]]  # a table, and the same as numbers
+
+
+def report(to_b: nn.Module, to_a: nn.Module, data: str, size: int, n: int | None = None, **reading: Any) -> Report:
     """Both directions beside references, as a table and as numbers; and the error of the way there and back.
 
     The references: the per-pixel mean of training pictures of the wanted kind, the picture itself, not translated, and the
-    true translation of another place or face. For drawings also blank paper, and for the FCD the true faces.
+    true translation of another place or face. For drawings also blank paper, and for the FCD the true faces. Data without
+    pairs get `report_of_piles`.
     """
-    a, b = true_pairs(data, size, n, channels)
+    if data not in PAIRED:
+        return report_of_piles(to_b, to_a, data, size, n, **reading)
+    channels = reading.get("channels", 3)
+    a, b = held_out(data, size, n or MOST, every=n is None, channels=channels)
     drawings, other = data == "sketches", "of another face" if data == "sketches" else "of another place"
     if drawings:
         some = load_pairs(data, size, most=1000, channels=channels)  # enough for the mean, and sooner drawn than all
@@ -127,4 +127,35 @@ def report(
     for name, row in rows.items():
         cells = [f"{row[key]:7.{digits}f}" if key in row else " " * 7 for key, digits in COLUMNS.items()]
         lines.append(" ".join([f"{name:<26}", *cells]).rstrip())
+    return "\n".join(lines), rows
+
+
+def report_of_piles(
+    to_b: nn.Module, to_a: nn.Module, data: str, size: int, n: int | None = None, **reading: Any
+) -> Report:
+    """Both directions where nobody knows a picture's true translation: do all translations together look like the other kind?
+
+    Of at most n held-out pictures of each kind. The scores are those of `own_report`, in the features of a network for drawn
+    faces. The references: other training pictures of the wanted kind, and the pictures themselves, not translated. Raises `UserError`.
+    """
+    piles, rows = load_unpaired(data, size, "train", **reading), dict[str, dict[str, float]]()
+    for way, there, back, source, kind in zip(
+        ("a to b", "b to a"), (to_b, to_a), (to_a, to_b), held_out(data, size, n or MOST, **reading), piles[::-1]
+    ):
+        few = f"a score needs {LEAST_OWN} pictures of each kind to translate, and there are {len(source)}"
+        require(len(source) >= LEAST_OWN, f"{few}: raise --num, or have more pictures in testA/ and testB/")
+        stick, seen = own_yardstick(kind), to_uint8(translate(there, source))
+        scored = own_report(seen, stick)[1]["scores"]
+        rows[f"{way}, translated"], rows[f"{way}, true (floor)"] = scored["generated"], scored["real (floor)"]
+        rows[f"{way}, not translated"] = own_report(to_uint8(source), stick)[1]["scores"]["generated"]
+        rows[f"{way} and back"] = distances(translate(back, to_float(seen), made=True), source)
+    lines = [f"{data} at {size}×{size}", f"{'':<22} {'KCD × 1000':>10} {'precision':>9} {'recall':>6} {'L1':>6}"]
+    for name, row in rows.items():
+        if "kcd" in row:
+            lines.append(f"{name:<22} {1000 * row['kcd']:10.1f} {row['precision']:9.3f} {row['recall']:6.3f}")
+        else:
+            lines.append(f"{name:<22} {'':27} {row['l1']:6.3f}")
+    lines.append(
+        "The network was made for drawn faces: compare rows, and nothing else. The way back proves no translation right."
+    )
     return "\n".join(lines), rows

@@ -147,10 +147,7 @@ def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tu
 
 
 def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mapping[str, Any]]:
-    """The states of the networks called `names` in a run, and of their average "ema"; or that average of weights, and the judges beside them. With the "settings" that build them.
-
-    In a file of weights each of several generators has its name in front, and a single one, the first of `names`, has none.
-    """
+    """The states of the networks called `names` in a run, and of their average "ema"; or that average of weights, and the judges beside them. With the "settings" that build them."""
     if path.is_dir() or path.suffix == ".ckpt":
         content = load_checkpoint(path, chapter, "--start-from")
         return {name: content[name] for name in (*names, "ema", "settings") if name in content}
@@ -158,7 +155,7 @@ def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mappi
     tensors = {key.removeprefix("averaged."): tensor for key, tensor in stored.items() if not key.startswith("raw.")}
     beside = path.with_name(BESIDE)
     judges = load_weights(beside, chapter)[0] if path.name == "weights.safetensors" and beside.exists() else {}
-    found: dict[str, Mapping[str, Any]] = {names[0]: tensors}
+    found: dict[str, Mapping[str, Any]] = {names[0]: tensors}  # a single generator has no name in front
     for name in names:
         every = (tensors | judges).items()
         own = {key.removeprefix(f"{name}."): tensor for key, tensor in every if key.startswith(f"{name}.")}

@@ -22,6 +22,7 @@ from torchvision.transforms.v2 import functional as resizing
 
 from common import UserError, require
 from common.checkpoint import load_weights
+from common.data import load
 from common.scores import embed, has_classifier, own_yardstick, yardstick
 from common.scores.tables import kernel_distance
 
@@ -136,7 +137,8 @@ def look_at_samples(folder: Path) -> list[str]:
     channels = (shape or [settings[key] for key in ("picture_channels", "channels") if key in settings])[0]
     size = shape[-1] if shape else settings["size"]
     try:
-        stick = yardstick(name) if has_classifier(name) else own_yardstick(name, size, channels, **settings.reading)
+        own = None if has_classifier(name) else load(name, size, channels, **settings.reading)
+        stick = own_yardstick(own) if own else yardstick(name)
         steps, grids = sample_grids(folder, size)
         require(bool(grids) and spread(stick.held_out[:1000]) > 1e-3, "nothing to compare")
     except UserError:

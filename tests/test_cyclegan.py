@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as resizing
+from torchvision.transforms.v2.functional import to_pil_image
 
 from common import UserError
-from common.data import Pictures, load_pairs
+from common.data import Pictures, load, load_pairs
 from common.images import to_float, to_uint8
 from common.run import Stopped
 from tests.conftest import ROOT, same
@@ -679,7 +681,7 @@ def test_own_folders_of_different_length_train_and_translate(script: Script, tmp
     assert code == 0 and "no test pictures: these are the training's" in printed, errors
     assert Image.open(tmp_path / "trained" / "strips_weights-run.png").size == ((3 * 18 + 2) * 8, (6 * 18 + 2) * 8)
     code, _, errors = script(GENERATE, "--weights", weights, "--score", "--out", tmp_path / "made")
-    assert code == 2 and "--score needs true pairs" in errors.splitlines()[-1]
+    assert code == 2 and "a score needs 40 " in errors.splitlines()[-1]
 
 
 def test_grey_piles_are_learned_and_translated_in_grey(script: Script, tmp_path: Path) -> None:
@@ -738,14 +740,51 @@ def test_the_table_has_both_directions_and_its_references(scores: ModuleType) ->
     """With translators that change nothing, "translated" is "not translated", and the way back is perfect."""
     text, rows = scores.report(Same(), Same(), "satellite-map", 16)
     assert rows["a to b, translated"] == rows["a to b, not translated"] and rows["b to a and back"]["l1"] == 0
-    a, b = scores.true_pairs("satellite-map", 16)
+    a, b = scores.held_out("satellite-map", 16, scores.MOST)
     assert rows["b to a, translated"]["l1"] == pytest.approx((a - b).abs().mean().item(), rel=1e-5)
     assert rows["a to b, mean of its kind"]["l1"] < rows["a to b, of another place"]["l1"]
     # noise of 4 of 255 levels, some of which is cut off at black and white
     assert 0.9 * 4 / 127.5 < rows["b to a and back, noise"]["l1"] / math.sqrt(2 / math.pi) < 4.1 / 127.5
     assert len(rows) == 12 and f"{len(a):,} held-out pairs" in text and not any("fcd" in row for row in rows.values())
-    with pytest.raises(UserError, match="--score needs true pairs, which horse2zebra does not have"):
-        scores.report(Same(), Same(), "horse2zebra", 64)
+
+
+class Answers(nn.Module):
+    """Turns whatever it sees into the pictures that it was given, in their order."""
+
+    def __init__(self, pictures: Tensor) -> None:
+        super().__init__()
+        self.pictures, self.place = pictures, 0
+
+    def forward(self, pictures: Tensor, made: bool = False) -> Tensor:
+        self.place += len(pictures)
+        return self.pictures[self.place - len(pictures) : self.place]
+
+
+def test_piles_without_pairs_are_scored_beside_the_other_kind(scores: ModuleType, tmp_path: Path) -> None:
+    """Digits and clothes. True clothes in the place of translations score as the floor does, digits that stay digits do not."""
+    digits, clothes = (load(name).images for name in ("mnist-10k", "fashion-10k"))
+    parts = {"trainA": digits[:100], "trainB": clothes[:100], "testA": digits[100:150], "testB": clothes[100:145]}
+    for side, pictures in parts.items():
+        for i, picture in enumerate(pictures):
+            (tmp_path / side).mkdir(exist_ok=True)
+            to_pil_image(picture).save(tmp_path / side / f"{i}.png")
+    other = to_float(resizing.resize(clothes[200:300].expand(-1, 3, -1, -1), [32, 32], antialias=True))
+    text, rows = scores.report(Answers(other), Same(), str(tmp_path), 32)
+    assert set(rows) == {
+        f"{way}{what}"
+        for way in ("a to b", "b to a")
+        for what in (", translated", ", not translated", ", true (floor)", " and back")
+    }
+    floor, translated, stayed = (
+        rows[f"a to b, {what}"]["kcd"] for what in ("true (floor)", "translated", "not translated")
+    )
+    assert abs(floor) < 0.05 and abs(translated) < 0.1 < 0.4 < stayed
+    assert rows["b to a, translated"] == rows["b to a, not translated"]
+    assert rows["a to b and back"]["l1"] > 0.1 and f"{1000 * stayed:.1f}" in text
+    with pytest.raises(
+        UserError, match="a score needs 40 pictures of each kind to translate, and there are 39: raise --num"
+    ):
+        scores.report(Answers(other), Same(), str(tmp_path), 32, 39)
 
 
 class Hider(nn.Module):

@@ -267,7 +267,7 @@ def clothes(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_own_pictures_are_scored_beside_their_floor(clothes: str) -> None:
     """Others of the kind score as the floor does, blurred ones worse, other things worst; and copies are called so."""
-    stick = own_yardstick(clothes, 28, 1)
+    stick = own_yardstick(data.load(clothes, 28, 1))
     others, digits = (data.load(name).images[-200:] for name in ("fashion-10k", "mnist-10k"))
     text, good = tables.own_report(others, stick)
     bad = tables.own_report(digits, stick)[1]["scores"]
@@ -290,15 +290,14 @@ def test_own_pictures_wait_for_no_face_to_be_drawn(
     """The network of the faces alone is needed, and it sees what it sees for faces."""
     faces = yardstick("avatars")
     monkeypatch.setenv("GAN_DATA", str(tmp_path))
-    stick = own_yardstick(clothes, 28, 1)
+    stick = own_yardstick(data.load(clothes, 28, 1))
     assert not list(tmp_path.rglob("*")) and stick.network_id == faces.network_id
     assert all(map(torch.equal, embed(stick.network, stick.held_out), embed(faces.network, stick.held_out)))
 
 
-def test_a_score_of_own_pictures_needs_some(clothes: str, tmp_path: Path) -> None:
+def test_a_score_of_own_pictures_needs_some(clothes: str) -> None:
+    real = data.load(clothes, 28, 1)
     with pytest.raises(UserError, match="--num must be at least 40"):
-        tables.own_report(torch.zeros(39, 1, 28, 28, dtype=torch.uint8), own_yardstick(clothes, 28, 1))
-    for file in sorted(Path(clothes).iterdir())[:39]:
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+        tables.own_report(torch.zeros(39, 1, 28, 28, dtype=torch.uint8), own_yardstick(real))
     with pytest.raises(UserError, match=r"needs 40 real pictures, and .* has 39"):
-        own_yardstick(str(tmp_path), 28, 1)
+        own_yardstick(replace(real, images=real.images[:39]))

@@ -78,23 +78,23 @@ def has_classifier(data_name: str) -> bool:
     return f"{FULL.get(data_name, data_name)}-cnn64-v1.safetensors" in PINNED
 
 
-def own_yardstick(data_name: str, size: int, channels: int, **reading: Any) -> Yardstick:
+def own_yardstick(data: Pictures) -> Yardstick:
     """For pictures that no classifier knows: the network of the drawn faces, whose classes say nothing here.
 
-    The pictures have the `size` and `channels` of the run before they get those of the network. Half of them are the reference,
-    the others the floor. The run has seen both. Raises `UserError`.
+    The pictures, as the run saw them, get the size and colours of the network. Half of them are the reference, the others
+    the floor. The run has seen both. Raises `UserError`.
     """
     weights = _read_pinned("avatars-cnn64-v1.safetensors")
     network = Classifier(64, 3, (len(weights["head.1.bias"]),)).eval().requires_grad_(False)  # all attributes as one
     network.load_state_dict(weights)
     network_id = f"avatars-cnn64-v1@{PINNED['avatars-cnn64-v1.safetensors'][:8]}"
-    real, seen = load(data_name, size, channels, **reading).all().expand(-1, 3, -1, -1), network.size
-    require(len(real) >= LEAST_OWN, f"a score needs {LEAST_OWN} real pictures, and {data_name} has {len(real)}")
+    real, seen = data.all().expand(-1, 3, -1, -1), network.size
+    require(len(real) >= LEAST_OWN, f"a score needs {LEAST_OWN} real pictures, and {data.name} has {len(real)}")
     some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:10_000]  # enough, and soon done
     mixed = resizing.resize(real[some], [seen, seen], antialias=True)
     reference, floor = mixed[: 2 * (len(mixed) // 2)].chunk(2)
     features, _ = embed(network, reference)
-    known = f"{len(reference):,} pictures of {data_name}, which the run has seen"
+    known = f"{len(reference):,} pictures of {data.name}, which the run has seen"
     return Yardstick(network, network_id, known, *statistics(features), features[:5000], floor, ())
 
 

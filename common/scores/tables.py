@@ -16,7 +16,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from torchvision.transforms.v2 import functional as resizing
 
 from common import images, require
-from common.data import Pictures
+from common.data import Pictures, load
 from common.scores.classifier import embed
 from common.scores.reference import LEAST_OWN, Yardstick, has_classifier, held_out, own_yardstick, statistics, yardstick
 
@@ -48,7 +48,7 @@ def judge(pictures: Tensor, data_name: str, inception: bool = False, **reading: 
     if inception:
         return inception_report(rounded, held_out(data_name, size=size, channels=channels, **reading))
     if not has_classifier(data_name):
-        return own_report(rounded, own_yardstick(data_name, size, channels, **reading))
+        return own_report(rounded, own_yardstick(load(data_name, size, channels, **reading)))
     return report(rounded, yardstick(data_name))
 
 
@@ -141,9 +141,8 @@ def own_report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]
 def report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
     """Score uint8 pictures beside the floor (held-out real pictures) and blurred real ones, all at the same N.
 
-    Pictures of another size than the classifier's are resized (bilinear, antialiased), and so are the real ones: first to the
-    size of the pictures, then back, so that nobody is judged by a resize that the others did not have.
-    Returns a table to print and the same as plain numbers.
+    Pictures of another size than the classifier's are resized (bilinear, antialiased), and so are the real ones, to that size
+    and back: nobody is judged by a resize that others did not have. Returns a table to print and the same as plain numbers.
     """
     n, size = len(pictures), pictures.shape[-1]
     most, seen = len(stick.held_out), stick.network.size
