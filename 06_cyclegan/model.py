@@ -169,8 +169,8 @@ class UNet(nn.Module):
     """G or F as in chapter 05: pictures of one kind [N, C, H, W] in [-1, 1] -> pictures of the other kind, the same shape and range.
 
     Halved again and again, then doubled as often; each layer that doubles also gets the features of its own size (the skips).
-    A residual block passes news on by a few pixels. Here the innermost features are one place for the whole drawing, and can
-    choose one colour for its background.
+    A residual block carries information a few pixels further. Here the innermost features are one place for the whole
+    drawing, and can choose one colour for its background.
 
     Args:
         channels: C of both kinds.
