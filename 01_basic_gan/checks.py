@@ -5,6 +5,7 @@ Each check runs your code and the chapter's from the same random numbers, and kn
 
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import ring
 from common.checks import (
     NotYet,
     answered,
+    as_it_was,
     check,
     check_choice,
     check_number,
@@ -392,8 +394,12 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
     mistakes = {
         "the generator moved first: the discriminator is updated before it": wrong(late=True),
         "the generator got the latents z_d: it is updated with z_g": wrong(same_z=True),
-        "the discriminator did not move: opt_d.step() is missing": wrong(lambda g, d, opt, x, z: _lost(g, d, x, z)),
+        "the discriminator did not move: loss_d.backward() or opt_d.step() is missing": wrong(
+            lambda g, d, opt, x, z: _lost(g, d, x, z)
+        ),
     }
+    still = "the generator did not move: loss_g.backward() or opt_g.step() is missing, or its fakes carry no graph"
+    mistakes[still] = wrong(step_g=lambda g, d, opt, z: _step_g()(deepcopy(g), d, opt, z))
     both = wrong(_step_d(clear=False), _step_g(clear=False))
     mistakes["both zero_grad() are missing or too late, for they belong before backward()"] = both
     mistakes |= {f"in the discriminator's part, {words}": wrong(step_d=step) for words, step in MISTAKES_D.items()}
@@ -411,12 +417,7 @@ def draw(answer: Any) -> None:
 
     def experiment(function: Any) -> dict[str, Any]:
         network, z = Generator(), torch.randn(16, 100)
-        pictures = function(network, z)
-        if isinstance(pictures, Tensor) and pictures.requires_grad:
-            raise NotYet("the pictures carry a graph that nobody needs: torch.no_grad()")
-        if not network.training:
-            raise NotYet("the generator stays in eval mode: call generator.train() before you return")
-        return {"pictures": pictures}
+        return as_it_was(network, function(network, z))
 
     def right(network: nn.Module, z: Tensor, training: bool = False) -> Tensor:
         with torch.no_grad():

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from common.checks import (
     NotYet,
     answered,
+    as_it_was,
     check,
     check_choice,
     check_number,
@@ -350,7 +351,8 @@ def one_update(
     if mistake.get("clear_g", True):
         opt_g.zero_grad()
     loss_g.backward()
-    opt_g.step()
+    if mistake.get("step_g", True):
+        opt_g.step()
     return loss_d, loss_g
 
 
@@ -388,7 +390,8 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         "both zero_grad() are missing or too late, for they belong before backward()": wrong(
             clear_d=False, clear_g=False
         ),
-        "the discriminator did not move: opt_d.step() is missing": wrong(step_d=False),
+        "the discriminator did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
+        "the generator did not move: loss_g.backward() or opt_g.step() is missing": wrong(step_g=False),
         "the generator got the fakes of D's step, which carry no graph: no gradient reaches it": wrong(detached=True),
         "the generator got the latents z_d: it is updated with z_g": wrong(same_z=True),
         "real and fake are swapped in D's loss": wrong(swapped=True),
@@ -402,12 +405,7 @@ def draw(answer: Any) -> None:
 
     def experiment(function: Any) -> dict[str, Any]:
         network, z = Generator(width=WIDTH), torch.randn(8, 100)
-        pictures = function(network, z)
-        if isinstance(pictures, Tensor) and pictures.requires_grad:
-            raise NotYet("the pictures carry a graph that nobody needs: torch.no_grad()")
-        if not network.training:
-            raise NotYet("the generator stays in eval mode: call generator.train() before you return")
-        return {"pictures": pictures}
+        return as_it_was(network, function(network, z))
 
     def right(network: nn.Module, z: Tensor, training: bool = False) -> Tensor:
         with torch.no_grad():

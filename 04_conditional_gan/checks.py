@@ -24,6 +24,7 @@ import train
 from common.checks import (
     NotYet,
     answered,
+    as_it_was,
     check,
     check_choice,
     check_number,
@@ -115,6 +116,8 @@ def draw_labels(answer: Any) -> None:
             raise NotYet(f"your labels have the shape {tuple(drawn[0].shape)}, and {n} were asked for of 100 pictures")
         if drawn[0].dtype != torch.int64:
             raise NotYet("labels are whole numbers, of the type int64")
+        if not torch.isin(drawn[0], labels).all():
+            raise NotYet("there are labels that the data does not have: draw pictures, and take their labels")
         if torch.equal(*drawn):
             raise NotYet("the same labels each time: draw them at random")
         return {"frequencies of the three classes": drawn[0].bincount(minlength=3) / n}
@@ -131,7 +134,7 @@ def draw_labels(answer: Any) -> None:
 
 
 def _labels_count(found: Any, words: str) -> None:
-    if isinstance(found, Tensor) and len(found) == 2 and torch.equal(found[0], found[1]):
+    if isinstance(found, Tensor) and found.ndim and len(found) == 2 and torch.equal(found[0], found[1]):
         raise NotYet(words)
 
 
@@ -164,7 +167,8 @@ def generator(answer: Any) -> None:
             lambda z, own: [z, own / math.sqrt(32)]
         ),
     }
-    check(answer, _Generator, experiment, mistakes, "Join z and embed(labels) along dim=1, and give the result to up.")
+    join = "Join z and embed(labels) along dim=1, and give the result to up."
+    check(answer, _Generator, experiment, mistakes, {"Sizes of tensors": join, "off by": join, "mat1 and mat2": join})
 
 
 def discriminator(answer: Any) -> None:
@@ -203,7 +207,8 @@ def discriminator(answer: Any) -> None:
         "the label's map is transposed: view(-1, 1, 28, 28) keeps the order": Turned,
         "no sigmoid: the losses want logits": Sure,
     }
-    check(answer, _Discriminator, experiment, mistakes, "Join picture and map along dim=1: two channels.")
+    join = "Join picture and map along dim=1: two channels."
+    check(answer, _Discriminator, experiment, mistakes, {"Sizes of tensors": join, "off by": join, "channels": join})
 
 
 # --------------------------------------------------------------------------------------------------------- losses
@@ -277,7 +282,8 @@ def one_update(
     if mistake.get("clear_g", True):
         opt_g.zero_grad()
     loss_g.backward()
-    opt_g.step()
+    if mistake.get("step_g", True):
+        opt_g.step()
     return loss_d, loss_g
 
 
@@ -322,7 +328,11 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         "both zero_grad() are missing or too late, for they belong before backward()": wrong(
             clear_d=False, clear_g=False
         ),
-        "the discriminator did not move: opt_d.step() is missing": wrong(step_d=False),
+        "the discriminator did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
+        "the generator did not move: loss_g.backward() or opt_g.step() is missing, or its fakes carry no graph": wrong(
+            step_g=False
+        ),
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)
 
@@ -338,12 +348,7 @@ def table(answer: Any) -> None:
         network = _Generator()
         for _ in range(20):  # BatchNorm's averages become those of its pictures
             network(torch.randn(40, 100), torch.arange(40) % 10)
-        pictures = function(network, z)
-        if isinstance(pictures, Tensor) and pictures.requires_grad:
-            raise NotYet("the pictures carry a graph that nobody needs: torch.no_grad()")
-        if not network.training:
-            raise NotYet("the generator stays in eval mode: call generator.train() before you return")
-        return {"pictures": pictures}
+        return as_it_was(network, function(network, z))
 
     def drawn(latents: Callable[[Tensor], Tensor], labels: Tensor, training: bool = False) -> Any:
         def function(network: nn.Module, z: Tensor) -> Tensor:

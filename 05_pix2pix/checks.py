@@ -455,8 +455,8 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any, *parts
             clear_g=False
         ),
         "the judge's loss reached the generator: detach() its fakes there": wrong(leak=True),
-        "the judge did not move: opt_d.step() is missing": wrong(step_d=False),
-        "the generator did not move: opt_g.step() is missing": wrong(step_g=False),
+        "the judge did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
+        "the generator did not move: loss_g.backward() or opt_g.step() is missing": wrong(step_g=False),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)
 
@@ -469,11 +469,14 @@ def mirror(answer: Any) -> None:
         return train.cut(torch.cat([x, y], 1), corners, mirrored.long(), x.shape[-1]).chunk(2, dim=1)
 
     def experiment(function: Any) -> dict[str, Any]:
-        x, y, mirrored = _draw(4, 3, 6, 6), _draw(4, 3, 6, 6, seed=1), torch.tensor([True, False, True, True])
+        x, y, mirrored = _draw(4, 3, 6, 6), _draw(4, 3, 6, 6, seed=1), torch.tensor([False, True, True, False])
         found = function(x.clone(), y.clone(), mirrored)
-        if not isinstance(found, tuple) or len(found) != 2:
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise NotYet("return two tensors: x, y")
         return {"x": found[0], "y": found[1]}
+
+    def own_coins(x: Tensor, y: Tensor, mirrored: Tensor) -> tuple[Tensor, ...]:
+        return right(x, y, torch.rand(len(x)) < 0.5)
 
     mistakes = {
         "upside down: the last dimension is the width": lambda x, y, m: tuple(side.mT for side in right(x.mT, y.mT, m)),
@@ -482,6 +485,7 @@ def mirror(answer: Any) -> None:
         "the other pairs are mirrored: those where mirrored is False": lambda x, y, m: right(x, y, ~m),
         "all pairs are mirrored": lambda x, y, m: right(x, y, torch.ones_like(m)),
         "no pair is mirrored": lambda x, y, m: (x, y),
+        "you draw coins of your own: mirrored says which pairs": own_coins,
     }
     check(answer, right, experiment, mistakes)
 

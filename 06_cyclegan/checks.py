@@ -54,10 +54,15 @@ def instance_norm(answer: Any) -> None:
         "divided by the variance: its root is missing": over(2, 3, root=False),
         "the mean is not taken away": over(2, 3, mean=False),
         "the variance is divided by one place less: unbiased=False": over(2, 3, unbiased=True),
+        "ε belongs under the root, beside the variance": lambda h: (
+            (h - h.mean((2, 3), keepdim=True)) / (h.std((2, 3), keepdim=True, unbiased=False) + 1e-5)
+        ),
+        "ε is missing: a map that is the same everywhere becomes 0 / 0": over(2, 3, eps=0.0),
     }
     flat = torch.full((2, 3, 4, 4), 0.5).requires_grad_()
     cases = [((3 * _draw(4, 3, 5, 4, seed=i) + i + _draw(4, 3, 1, 1)).requires_grad_(),) for i in (0, 1)]
-    check(answer, lambda h: model.normalised(3)(h), on_cases([*cases, (flat,)]), mistakes, tolerance=1e-4)
+    faint = (0.01 * _draw(4, 3, 5, 4, seed=2)).requires_grad_()  # so small that ε counts
+    check(answer, lambda h: model.normalised(3)(h), on_cases([*cases, (faint,), (flat,)]), mistakes, tolerance=1e-4)
 
 
 def brighter(answer: Any) -> None:
@@ -77,7 +82,7 @@ def padded_conv(answer: Any) -> None:
     """Step 4: the chapter's mirrored border and convolution."""
 
     def right(x: Tensor, weight: Tensor) -> Tensor:
-        pad, conv = model.padded(x.shape[1], len(weight), 3)
+        pad, conv = (layer.requires_grad_(False) for layer in model.padded(x.shape[1], len(weight), 3))
         assert isinstance(conv, nn.Conv2d) and conv.bias is not None
         conv.weight.data.copy_(weight)
         conv.bias.data.zero_()
@@ -119,7 +124,11 @@ def residual_block(answer: Any) -> None:
         if any(isinstance(layer, nn.Conv2d) and layer.bias is None for layer in block.modules()):
             raise NotYet("leave the convolutions their bias")
         copy_weights(block, _block)
-        return {"result": block(_draw(4, FEATURES, 8, 8) + 1)}
+        x = _draw(4, FEATURES, 8, 8) + 1
+        result = block(x)
+        if not torch.equal(x, _draw(4, FEATURES, 8, 8) + 1):
+            raise NotYet("x itself is changed, which the layer before still needs: x + …, not x += …")
+        return {"result": result}
 
     def after(change: Callable[[nn.Module, Tensor], Tensor]) -> type[nn.Module]:
         class Wrong(nn.Module):
@@ -365,10 +374,14 @@ def one_update(
     if mistake.get("pools"):
         pool_y, pool_x = pool_x, pool_y
     old_y, old_x = _exchange(pool_y, fake_y), _exchange(pool_x, fake_x)
-    pairs = [(judge_y(y), judge_y(old_y)), (judge_x(x), judge_x(old_x))]
+    if mistake.get("unpooled"):
+        old_y, old_x = fake_y, fake_x
+    pairs = [(judge_y(y), judge_y(old_y))]
+    if mistake.get("games", 2) == 2:
+        pairs.append((judge_x(x), judge_x(old_x)))
     if mistake.get("swapped"):
         pairs = [(fake, real) for real, fake in pairs]
-    loss_d = sum((train.discriminator_loss(*pair) for pair in pairs[: mistake.get("games", 2)]), torch.tensor(0.0))
+    loss_d = sum((train.discriminator_loss(*pair) for pair in pairs), torch.tensor(0.0))
     if mistake.get("clear_d", True):
         opt_d.zero_grad()
     loss_d.backward()
@@ -388,6 +401,19 @@ def _networks() -> list[nn.Module]:
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(layer.weight, 0.0, 0.15)
     return list(build)
+
+
+def _shown_old_ones(update: Any, networks: list[nn.Module], optimizers: list[Any], x: Tensor, y: Tensor) -> Tensor:
+    """How many judges see pictures that have been in full pools, in four plays: by chance alone none of them shows one."""
+    marked = torch.full((3, 16, 16), 0.125)  # no translator draws that
+    seen = set()
+    for judge in networks[2:]:
+        judge.register_forward_pre_hook(
+            lambda judge, given: seen.add(judge) if (given[0] == 0.125).all((1, 2, 3)).any() else None
+        )
+    for _ in range(4):
+        update(*networks, *optimizers, x, y, *([marked.clone() for _ in range(50)] for _ in range(2)))
+    return torch.tensor(float(len(seen)))
 
 
 def whole_update(answer: Any) -> None:
@@ -411,7 +437,10 @@ def whole_update(answer: Any) -> None:
         for pool, name in zip(pools, ("pool_y", "pool_x"), strict=True):
             if any(picture.requires_grad for picture in pool):
                 raise NotYet(f"the pictures in {name} carry a graph: .detach() them, or old graphs pile up")
-        return found | {"pictures in pool_y": torch.stack(pools[0]), "pictures in pool_x": torch.stack(pools[1])}
+        found |= {"pictures in pool_y": torch.stack(pools[0]), "pictures in pool_x": torch.stack(pools[1])}
+        return found | {
+            "number of judges that see a full pool's pictures": _shown_old_ones(update, networks, optimizers, x, y)
+        }
 
     wrong: Any = partial(partial, one_update)
     mistakes = {
@@ -423,9 +452,10 @@ def whole_update(answer: Any) -> None:
         "real and fake are swapped in the judges' losses": wrong(swapped=True),
         "opt_g.zero_grad() is missing: old gradients are still there": wrong(clear_g=False),
         "opt_d.zero_grad() is missing: the judges still have gradients from the translators' loss": wrong(clear_d=False),
-        "the translators did not move: opt_g.step() is missing": wrong(step_g=False),
-        "the judges did not move: opt_d.step() is missing": wrong(step_d=False),
+        "the translators did not move: loss_g.backward() or opt_g.step() is missing": wrong(step_g=False),
+        "the judges did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
         "the pools are swapped: faces belong to pool_y": wrong(pools=True),
+        "the judges see this step's translations: give them what exchange returns": wrong(unpooled=True),
         "judge_x does not learn: there are two games": wrong(games=1),
         "the judges see translations of the moved translators: use those that the translators learned from": wrong(again=True),
     }  # fmt: skip
@@ -466,7 +496,8 @@ def erase(answer: Any) -> None:
     for (drawing,) in cases:
         drawing[:, :, 5, 3:9] -= 1.5
     rounded = [(scores.to_float(scores.to_uint8(drawing)),) for (drawing,) in cases]
-    check(answer, scores.erased, on_cases(rounded), mistakes, "expand_as(drawings) makes three channels of one.")
+    hints = {"the shape": "expand_as(drawings) makes three channels of one."}
+    check(answer, scores.erased, on_cases(rounded), mistakes, hints)
 
 
 def worst_message(answer: Any) -> None:

@@ -285,7 +285,9 @@ def _check_network(
 ) -> None:
     """`check` of all moments. If no usual mistake fits and 4×4 is wrong already, the hint is the one for 4×4."""
     said = _said(check, answer, right, experiment, mistakes, hint, 1e-4)
-    if said.endswith(hint) and _said(check, answer, right, partial(experiment, moments=MOMENTS[:2]), {}) != "right":
+    if said.endswith(hint) and _said(check, answer, right, partial(experiment, moments=MOMENTS[:2]), {}).splitlines()[
+        -1:
+    ] != ["right"]:
         said = said.removesuffix(hint) + at_4
     print(said)
 
@@ -591,7 +593,9 @@ def one_update(
             start, end = end, start
         norms = train.gradient_norms(partial(critic, resolution=size, alpha=alpha), start, end, epsilon)
         scores = critic(shown, size, alpha), critic(fake, size, alpha)
-        loss_d: Tensor = mistake.get("sign_d", 1) * train.critic_loss(*scores, DRIFT)
+        if mistake.get("reversed"):
+            scores = scores[::-1]
+        loss_d: Tensor = mistake.get("sign_d", 1) * train.critic_loss(*scores, mistake.get("drift", DRIFT))
         loss_d = loss_d + mistake.get("weight", LAMBDA) * train.gradient_penalty(norms)
         if mistake.get("clear_d", True):
             opt_d.zero_grad()
@@ -646,6 +650,8 @@ def whole_update(answer: Any, own_generator: Any, own_critic: Any) -> None:
             _same_weights(network, pattern)
             for parameter in network.parameters():
                 parameter.grad = _draw(*parameter.shape, seed=parameter.numel())
+        for bias in (weight for weight in networks[1].parameters() if weight.shape == (1,)):
+            bias.data += 30  # the scores' common level, on which the term against drift depends
         optimizers = [torch.optim.SGD(network.parameters(), 0.01) for network in networks]
         epsilon = own_share if update is answer else share
         batch = _draw(8, 3, 16, 16), _draw(8, 64, seed=1), epsilon, _draw(8, 64, seed=2)
@@ -661,6 +667,8 @@ def whole_update(answer: Any, own_generator: Any, own_critic: Any) -> None:
         "the penalty is missing, or has the weight 0": wrong(weight=0.0),
         "the penalty has the weight 1: lambda is 10": wrong(weight=1.0),
         "the critic's loss has the wrong sign": wrong(sign_d=-1),
+        "the critic's loss has the wrong sign: real and fake are swapped in it": wrong(reversed=True),
+        "the term against drift is missing: step 10's critic_loss has it": wrong(drift=0.0),
         "the generator's loss has the wrong sign": wrong(sign_g=-1),
         "opt_d.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
             clear_d=False
@@ -671,9 +679,11 @@ def whole_update(answer: Any, own_generator: Any, own_critic: Any) -> None:
         "the critic's loss reached the generator: make its fakes under torch.no_grad(), or detach() them": wrong(
             leak=True
         ),
-        "the critic did not move: opt_d.step() is missing": wrong(step_d=False),
+        "the critic did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
         "the generator got the latents z: it is updated with z_g": wrong(same_z=True),
-        "the generator did not move: no opt_g.step(), or its fakes were made under no_grad()": wrong(step_g=False),
+        "the generator did not move: loss_g.backward() or opt_g.step() is missing, or its fakes were made under no_grad()": wrong(
+            step_g=False
+        ),
         "the generator was updated before the critic": wrong(generator_first=True),
         "the penalty got real and fake in the wrong order: epsilon is the share of the real ones": wrong(swapped=True),
         "loss_d comes first, then loss_g": lambda *case: one_update(*case)[::-1],

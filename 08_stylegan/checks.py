@@ -168,9 +168,11 @@ def running_mean(answer: Any) -> None:
 # ------------------------------------------------------------------------------------------------------------ style
 
 
-def _adain(x: Tensor, y_s: Tensor, y_b: Tensor, dims: tuple[int, ...] = (2, 3), unbiased: bool = False) -> Tensor:
+def _adain(
+    x: Tensor, y_s: Tensor, y_b: Tensor, dims: tuple[int, ...] = (2, 3), unbiased: bool = False, epsilon: float = 1e-8
+) -> Tensor:
     mean, variance = x.mean(dims, keepdim=True), x.var(dims, keepdim=True, unbiased=unbiased)
-    return y_s[:, :, None, None] * (x - mean) / (variance + 1e-8).sqrt() + y_b[:, :, None, None]
+    return y_s[:, :, None, None] * (x - mean) / (variance + epsilon).sqrt() + y_b[:, :, None, None]
 
 
 def adain(answer: Any) -> None:
@@ -186,14 +188,19 @@ def adain(answer: Any) -> None:
         "divided by one place too few: unbiased=False": partial(_adain, unbiased=True),
         "scale and bias are swapped: y_s multiplies": lambda x, s, b: right(x, b, s),
         "divided by the variance: its root is missing": lambda x, s, b: (
-            s[:, :, None, None] * (x - x.mean((2, 3), keepdim=True)) / x.var((2, 3), keepdim=True, unbiased=False) + b[:, :, None, None]
+            s[:, :, None, None] * (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), keepdim=True, unbiased=False) + 1e-8) + b[:, :, None, None]
         ),
         "the mean is not taken away": lambda x, s, b: (
-            s[:, :, None, None] * x / x.std((2, 3), keepdim=True, unbiased=False) + b[:, :, None, None]
+            s[:, :, None, None] * x / (x.var((2, 3), keepdim=True, unbiased=False) + 1e-8).sqrt() + b[:, :, None, None]
         ),
         "the bias is scaled, too: it is added at the end": lambda x, s, b: right(x, s, s * b),
+        "1e-8 belongs under the root, beside the variance": lambda x, s, b: (
+            s[:, :, None, None] * (x - x.mean((2, 3), keepdim=True)) / (x.std((2, 3), keepdim=True, unbiased=False) + 1e-8) + b[:, :, None, None]
+        ),
+        "1e-8 is missing: a map that is the same everywhere becomes 0 / 0": partial(_adain, epsilon=0.0),
     }  # fmt: skip
     cases = [(5 * _draw(n, 3, 8, 8, seed=n) + 2, _draw(n, 3, seed=7), _draw(n, 3, seed=8)) for n in (2, 4)]
+    cases += [(torch.full((2, 3, 8, 8), 0.5), *cases[0][1:]), (1e-4 * cases[0][0], *cases[0][1:])]  # flat, and faint
     check(answer, right, on_cases(cases), mistakes, "Mean and deviation of each map of each picture.", tolerance=1e-4)
 
 
@@ -683,7 +690,9 @@ def whole_update(answer: Any, own_generator: Any) -> None:
         "the penalty is missing: D's loss has gamma / 2 times r1_penalty": wrong(share=0.0),
         "gamma is not halved: the penalty counts gamma / 2": wrong(share=1.0),
         "gamma has the eight in it already: the penalty counts gamma / 2": wrong(share=4.0),
-        "the generator did not move: opt_g.step() is missing, or its fakes were detached": wrong(step_g=False),
+        "the generator did not move: loss_g.backward() or opt_g.step() is missing, or its fakes were detached": wrong(
+            step_g=False
+        ),
         "the penalty is at the fakes: R1 is at real pictures": wrong(at_fakes=True),
         "`other` and `cut` are not used: the fakes have two styles": wrong(unmixed=True),
         "real and fake are swapped in D's loss": wrong(swapped=True),
@@ -695,7 +704,7 @@ def whole_update(answer: Any, own_generator: Any) -> None:
         "opt_g.zero_grad() is missing or too late, for it belongs before backward(): old gradients are still there": wrong(
             clear_g=False
         ),
-        "the discriminator did not move: opt_d.step() is missing": wrong(step_d=False),
+        "the discriminator did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-3)
 

@@ -5,6 +5,7 @@ Where the two part, your results are compared with those of the usual mistakes.
 """
 
 import dis
+import itertools
 import math
 import re
 import traceback
@@ -88,6 +89,9 @@ def check(
         return
     expected, found = _run(experiment, right), _run(experiment, answer)
     said = _difference(found, expected, tolerance)
+    if not said and isinstance(found, dict) and isinstance(expected, dict):
+        said = next((words for name in expected if (words := _cut_off(found[name], expected[name], name))), "")
+        mistakes, hint = {}, ""
     for words, wrong in mistakes.items() if said else ():
         if not _difference(found, _run(experiment, wrong), tolerance):
             said, hint = words, ""
@@ -118,6 +122,17 @@ def left_by_update(losses: Any, networks: Mapping[str, nn.Module]) -> dict[str, 
         raise NotYet("return two losses: loss_d, loss_g")
     found = {f"loss_{who}": torch.as_tensor(loss).detach() for who, loss in zip("dg", losses, strict=True)}
     return found | {f"{name}'s weights": parameters_to_vector(net.parameters()) for name, net in networks.items()}
+
+
+def as_it_was(network: nn.Module, pictures: Any) -> dict[str, Any]:
+    """Pictures that a generator drew to be looked at. Says so if they carry a graph, or if it is not left as it was: ready to learn."""
+    if isinstance(pictures, Tensor) and pictures.requires_grad:
+        raise NotYet("the pictures carry a graph that nobody needs: torch.no_grad()")
+    if not network.training:
+        raise NotYet("the generator stays in eval mode: call generator.train() before you return")
+    if not all(weight.requires_grad for weight in network.parameters()):
+        raise NotYet("the generator's weights do not learn any more: torch.no_grad() leaves them as they are")
+    return {"pictures": pictures}
 
 
 def with_layers(kind: Build, old: type[nn.Module], new: Build) -> Build:
@@ -153,6 +168,8 @@ def _run(experiment: Experiment, function: Any) -> dict[str, Tensor] | str:
     except Exception as error:  # whatever a learner's code can raise
         file = getattr(_code(function), "co_filename", "")
         own = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        if "NoneType" in str(error) and not own:  # it has come to its end, and nothing came out
+            return "your code returns nothing: a `return` is missing"
         where = f" in the line `{own[-1]}`" if own and own[-1] else ""
         said = " ".join(str(error).split())[:200] + "; is an earlier step still blank?" * ("NoneType" in str(error))
         return f"your code raised {type(error).__name__}{where}: {said}"
@@ -167,6 +184,33 @@ def _tensor(name: str, result: Any) -> Tensor:
         raise NotYet(f"your {name} is of the type {type(result).__name__}, and should be a tensor") from None
 
 
+def _flowing_back(result: Tensor) -> list[float]:
+    """The lengths of the gradients of a result by all tensors that learn through it, the largest first; empty where it has no graph."""
+    leaves, seen, nodes = list[Tensor](), set[Any](), [result.grad_fn]
+    while nodes:
+        if (node := nodes.pop()) and node not in seen:
+            seen.add(node)
+            leaves += [node.variable] if hasattr(node, "variable") else []
+            nodes += [following for following, _ in node.next_functions]
+    try:  # weighed, since the plain sum of what was normalised is the same for all inputs
+        weighed = (result.flatten() * torch.linspace(1, 2, result.numel(), dtype=result.dtype)).sum()
+        found = torch.autograd.grad(weighed, leaves, retain_graph=True, allow_unused=True)
+    except RuntimeError:  # its graph has been used up
+        return []
+    return sorted((gradient.norm().item() for gradient in found if gradient is not None), reverse=True)
+
+
+def _cut_off(found: Tensor, wanted: Tensor, name: str) -> str:
+    """In words, if a result is right and what it teaches is not: a part of its graph is missing."""
+    if not (found.requires_grad and wanted.requires_grad):
+        return ""
+    mine, right = _flowing_back(found), _flowing_back(wanted)
+    differ = [abs(a - b) for a, b in itertools.zip_longest(mine, right, fillvalue=0.0)]
+    counts = [sum(length > 1e-4 * right[0] for length in lengths) for lengths in (mine, right)] if right else [0, 0]
+    wrong = bool(mine and right) and (max(differ) > 0.01 * right[0] or counts[0] != counts[1])
+    return f"the numbers are right, and the gradient is not: is a part of your {name} detached?" if wrong else ""
+
+
 def _difference(found: dict[str, Tensor] | str, expected: dict[str, Tensor] | str, tolerance: float) -> str:
     """The first difference in words, or nothing."""
     if isinstance(found, str) or isinstance(expected, str):
@@ -178,7 +222,8 @@ def _difference(found: dict[str, Tensor] | str, expected: dict[str, Tensor] | st
             return f"no gradient flows back from your {name}: detach(), item() or no_grad() has cut it off"
     mine, right = (torch.cat([part[n].detach().double().flatten() for n in expected]) for part in (found, expected))
     names = [name for name, wanted in expected.items() for _ in range(wanted.numel())]
-    wrong = ~((mine - right).abs() <= tolerance * right.abs().clamp(min=1))  # nan is wrong too
+    wrong = ~((mine - right).abs() <= tolerance * right.abs().clamp(min=1))  # nan is wrong too, but for a mistake's own
+    wrong &= ~(mine.isnan() & right.isnan())
     if not wrong.any():
         return ""
     name, ratio = names[int(wrong.int().argmax())], (mine @ right / (right @ right)).item()
@@ -189,4 +234,6 @@ def _difference(found: dict[str, Tensor] | str, expected: dict[str, Tensor] | st
     if abs(ratio + 1) < 1e-4:
         return f"your {name} has the wrong sign"
     summed = ratio > 1.5 and abs(ratio - round(ratio)) < 1e-3
-    return f"your {name} is {ratio:.4g} times what is right" + ": a sum instead of a mean?" * summed
+    return (
+        f"your {name} is {ratio:.4g} times what is right" + ": a sum instead of a mean, or a factor too many?" * summed
+    )
