@@ -93,6 +93,7 @@ def read_own(path: Path, size: int, whole: bool, drawn: bool, clean: bool, white
     else:
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
         done = f"its middle {min(width, height)}×{min(width, height)} resized to {size}×{size}"
+        done += "; if it is a pair side by side, give its half alone" if width == 2 * height else ""
     done += f", {white} is white" if white else ""
     return pil_to_tensor(picture), f"{path}: {width}×{height}, {done}"
 

@@ -13,13 +13,13 @@ python 07_progan/generate.py --weights runs/07_progan/TIME/weights.safetensors
 import json
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -46,7 +46,9 @@ class Config(Flags):
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, or 5,000 to score
     resolution: int | None = None  # pixels per side, for the smaller networks inside; default: where the training ended
-    seeds: tuple[NonNegativeInt, ...] = ()  # also write the pictures with these numbers, each of its own seed
+    seeds: tuple[
+        Annotated[int, Field(ge=0, lt=2**63)], ...
+    ] = ()  # also write the pictures with these numbers, each of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     neighbours: bool = False  # also write 16 samples above their nearest training pictures

@@ -17,13 +17,13 @@ python 08_stylegan/generate.py --weights runs/08_stylegan/TIME/weights.safetenso
 import json
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root, where common/ is
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -56,7 +56,9 @@ class Config(Flags):
     truncation: bool = False  # also write a sheet of the same faces with several psi
     mix: bool = False  # also write sheets of faces that take the coarse, middle or fine styles of others
     noise: bool = False  # also write faces with noise in all, no and some layers, and what it changes
-    seeds: tuple[NonNegativeInt, ...] = ()  # also write the pictures with these numbers, each of its own seed
+    seeds: tuple[
+        Annotated[int, Field(ge=0, lt=2**63)], ...
+    ] = ()  # also write the pictures with these numbers, each of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF of walks in z (above) and in w (below)
     swap_table: bool = False  # also print which attributes change when styles are swapped

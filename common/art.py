@@ -10,9 +10,13 @@ Art: "Avataaars" by Pablo Stanley (free for personal and commercial use), "Open 
 
 import io
 import json
+import os
+import signal
 from functools import cache, partial
 from importlib.resources import files
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -39,6 +43,12 @@ GROUPS = {
         "bigHair", "bob", "curly", "curvy", "longButNotTooLong", "miaWallace", "straight01", "straight02", "straightAndStrand",
     }),
 }  # fmt: skip
+
+
+def with_the_run() -> None:
+    """A process that draws goes on after Ctrl-C, since the run needs its batch to end the step and save. It ends when the run does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr]
 
 
 @cache

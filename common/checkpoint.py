@@ -10,6 +10,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,10 @@ def save_arrays(path: Path, remedy: str, **arrays: np.ndarray) -> Path:
 
 def load_arrays(path: Path, *names: str) -> Any:
     """The named arrays of a file as tensors; None if it is not there, or not whole. numpy refuses pickled objects."""
-    with contextlib.suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as kept:
+    with (
+        contextlib.suppress(OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile),
+        np.load(path) as kept,
+    ):
         return tuple(torch.from_numpy(kept[name]) for name in names)
     return None
 
@@ -68,7 +72,9 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> Path:
     for name, value in content.items():
         for key, tensor in value.items() if isinstance(value, Mapping) else ():
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and not tensor.isfinite().all():
-                raise UserError(f"{name}.{key} is not finite any more; {path} stays as it was: go on from there")
+                raise UserError(
+                    f"{name}.{key} is not finite any more; {path} stays as it was: --start-from it, with lower rates"
+                )
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
     return write_atomically(path, buffer.getvalue())

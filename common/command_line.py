@@ -51,7 +51,8 @@ class Flags:
                 if isinstance(value, Path):  # of a run its name, with the step if there is one; else that of the file
                     kind, _, step = value.stem.partition("_")
                     folder = value.resolve().parent.name
-                    value = f"{folder}_{step}".rstrip("_") if kind in ("weights", "last") else value.stem
+                    own = value.stem if value.suffix in (".safetensors", ".ckpt") else value.name
+                    value = f"{folder}_{step}".rstrip("_") if kind in ("weights", "last") else own
                 stem += f"_{flag}" + ("" if value is True else f"-{value}")
         return Path(given["out"], f"{stem}.{ending}".replace("/", "-").replace(" ", "_"))
 

@@ -81,7 +81,10 @@ def rank_zero_first(fabric: Fabric) -> Iterator[None]:
         raise
     finally:
         if fabric.global_rank == 0:
-            fabric.broadcast(wrong)
+            with (
+                contextlib.suppress(RuntimeError) if wrong else contextlib.nullcontext()
+            ):  # the others may have ended by themselves
+                fabric.broadcast(wrong)
 
 
 @contextlib.contextmanager

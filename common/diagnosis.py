@@ -118,14 +118,15 @@ def score_says(steps: Sequence[int], scores: Sequence[float], real: float) -> st
 
 def sample_grids(folder: Path, size: int) -> tuple[list[int], list[Tensor]]:
     """The pictures in the sample grids of a run: steps, and uint8 [N, 3, size, size] for each."""
-    files = sorted((folder / "samples").glob("step_*.png"), key=lambda file: int(file.stem[5:].split()[0]))
+    files = sorted(file for file in (folder / "samples").glob("step_*.png") if file.stem[5:].isdecimal())  # no copies
+    files.sort(key=lambda file: int(file.stem[5:]))
     chosen = [files[i] for i in sorted({round(i) for i in np.linspace(0, len(files) - 1, GRIDS)})] if files else []
     grids = []
     for file in chosen:
         sheet = torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1)[:, 2:, 2:]  # [3, H, W]
         tiles = sheet.unfold(1, size, size + 2).unfold(2, size, size + 2)  # [3, rows, columns, size, size]
         grids.append(tiles.permute(1, 2, 0, 3, 4).flatten(0, 1))
-    return [int(file.stem[5:].split()[0]) for file in chosen], grids
+    return [int(file.stem[5:]) for file in chosen], grids
 
 
 def look_at_samples(folder: Path) -> list[str]:
@@ -141,7 +142,7 @@ def look_at_samples(folder: Path) -> list[str]:
         stick = own_yardstick(own) if own else yardstick(name)
         steps, grids = sample_grids(folder, size)
         require(bool(grids) and spread(stick.held_out[:1000]) > 1e-3, "nothing to compare")
-    except UserError:
+    except (UserError, OSError):  # a sample that was cut off
         return []
     grids = [tiles[:, : stick.network.channels] for tiles in grids]
     real = resizing.resize(stick.held_out[:1000], [size, size], antialias=True)

@@ -72,7 +72,7 @@ class Run:
         torch.manual_seed(config.seed + fabric.global_rank)  # from here on dropout differs between the processes
         resumed = Path(config.resume).expanduser()
         into = self.folder.resolve()
-        own = bool(config.resume) and into == (resumed if resumed.is_dir() else resumed.parent).resolve()
+        own = bool(config.resume) and into == (resumed.parent if resumed.name == "last.ckpt" else resumed).resolve()
         taken = config.out and config.max_steps > 0 and not own and (self.folder / "last.ckpt").exists()
         require(not taken, f"{self.folder} holds a run: go on with --resume {self.folder}, or choose another --out")
         among = bool(config.out) and not own and Path(config.data).expanduser().resolve() in (into, *into.parents)

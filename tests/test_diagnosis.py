@@ -101,6 +101,8 @@ def test_grids_are_cut_into_the_pictures_that_they_show(tmp_path: Path) -> None:
     images.save_picture(images.grid(images.to_float(pictures), columns=8), tmp_path / "samples" / "step_1000000.png")
     (tmp_path / "samples" / "step_000059.png").rename(tmp_path / "samples" / "step_999999.png")
     assert diagnosis.sample_grids(tmp_path, 5)[0][-1] == 1_000_000  # by number, not by name
+    (tmp_path / "samples" / "step_000058_best.png").write_bytes(b"a copy of somebody's")
+    assert diagnosis.sample_grids(tmp_path, 5)[0][-1] == 1_000_000
 
 
 def test_a_folder_without_a_finished_run_is_named(

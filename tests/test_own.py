@@ -81,6 +81,43 @@ def test_numbers_of_32_bits_are_read_once_somebody_says_their_range(tmp_path: Pa
     assert mean(data.load(str(tmp_path), 8, white=(1000,))) == [128]
 
 
+def test_sixteen_bits_are_read_whatever_stands_beside_them(tmp_path: Path) -> None:
+    """A number that means transparent does not make all others white, and a negative (0 is white) is turned round."""
+    shades = np.full((8, 8), 16384, np.uint16)
+    Image.fromarray(shades).save(tmp_path / "a.png", transparency=5)
+    Image.fromarray(65535 - shades).save(tmp_path / "b.tif", tiffinfo={262: 0})
+    assert mean(data.load(str(tmp_path), 8)) == [64, 64]
+
+
+@pytest.mark.parametrize("dim", ["A", "B"])
+def test_the_remedy_for_a_dark_side_leaves_the_other_as_it_is(tmp_path: Path, dim: str) -> None:
+    """16 bits on one side, class numbers of 8 bits on the other: the flag that the note names makes one of them white."""
+    for side in "AB":
+        for i, deep in enumerate((side != dim, side != dim)):
+            shades = np.full((16, 16), 40_000, np.uint16) if deep else np.full((16, 16), 3, np.uint8)
+            Image.fromarray(shades).save(save(tmp_path / side / f"{i}.png"))
+    plain = data.load_pairs(str(tmp_path), 16)
+    white = tuple(int(number) for number in plain.note.split("--white ")[1].split(" makes")[0].split())
+    told = data.load_pairs(str(tmp_path), 16, white=white)
+    sides = {"A": (plain.a, told.a), "B": (plain.b, told.b)}
+    assert sides[dim][1].min() == 255 and torch.equal(*sides["B" if dim == "A" else "A"])
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not left out without a word."""
+    save(tmp_path / "cats/1.png"), save(tmp_path / "dogs/1.png")
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        if str(path).endswith("dogs"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError, match="dogs"):
+        data.load(str(tmp_path), 16)
+
+
 def test_what_is_transparent_stays_white_whatever_white_is(tmp_path: Path) -> None:
     picture = Image.new("RGBA", (8, 8), (200, 0, 0, 0))
     picture.save(tmp_path / "clear.png")

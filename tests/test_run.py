@@ -222,6 +222,11 @@ def test_a_run_is_not_overwritten_and_strangers_are_not_resumed(script: Script, 
     assert code == 2 and "--preset cannot be changed by --resume" in errors
     code, _, errors = script(TRAIN, "--resume", out)
     assert code == 2 and "already stands at step 2: give a --max-steps above that" in errors
+    shutil.copy(out / "last.ckpt", out / "kept.ckpt")  # a copy goes on in a folder of its own
+    code, _, errors = script(TRAIN, "--resume", out / "kept.ckpt", "--max-steps", 4)
+    assert code == 2 and "holds a run" in errors
+    code, _, errors = script(TRAIN, "--resume", out / "kept.ckpt", "--max-steps", 4, "--out", tmp_path / "on")
+    assert code == 0 and (tmp_path / "on" / "last.ckpt").exists(), errors
     content = checkpoint.load_checkpoint(out, "01_basic_gan") | {"chapter": "08_stylegan"}
     torch.save(content, tmp_path / "other.ckpt")
     code, _, errors = script(TRAIN, "--resume", tmp_path / "other.ckpt")

@@ -9,7 +9,7 @@ at 4×4 and at 1024×1024. `requirements.txt` pins the three packages: the art d
 
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import functional as resizing
 from tqdm import tqdm
 
 from common import explained
-from common.art import attribute_names, draw_one
+from common.art import attribute_names, draw_one, with_the_run
 from common.checkpoint import load_arrays, save_arrays, write_atomically
 from common.data.pictures import LazyPictures, Pictures, data_root, without_main
 
@@ -61,11 +61,19 @@ def _drawn(name: str, size: int, split: str) -> tuple[Tensor, Tensor]:
     write_atomically(_file(name, size, split).with_suffix(".probe"), b"", "GAN_DATA").unlink(missing_ok=True)
     sizes, seeds = TOGETHER if size in TOGETHER else (size,), [f"{split}-{number}" for number in range(NUMBER)]
     dead = explained("a process that draws faces was ended", "start again", BrokenExecutor)
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool, dead:  # spawn: torch has threads of its own
-        with without_main():
-            work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=250)
-        what = f"drawing {name} of {', '.join(map(str, sizes))} pixels, once"
-        faces = list(tqdm(work, what, NUMBER, leave=False, disable=None))
+    pool = ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=with_the_run)  # torch has threads: no fork
+    try:
+        with dead:
+            with without_main():
+                work = pool.map(partial(draw_one, name=name, sizes=sizes), seeds, chunksize=50)
+            what = f"drawing {name} of {', '.join(map(str, sizes))} pixels, once"
+            faces = list(tqdm(work, what, NUMBER, leave=False, disable=None))
+    except BaseException:  # after Ctrl-C nobody waits for faces
+        for process in active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     labels = np.array([attributes for _, attributes in faces], np.int64)
     for n, pictures in zip(sizes, zip(*(pictures for pictures, _ in faces))):
         save_arrays(_file(name, n, split), "GAN_DATA", images=np.stack(pictures).transpose(0, 3, 1, 2), labels=labels)

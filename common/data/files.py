@@ -22,6 +22,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from common import UserError, explained, require
 from common.data.pictures import data_root
 
+PHOTOMETRIC = 262  # the tag of a TIFF that says what 0 is: white if it is 0
 EXTRA_BANDS = 338  # the tag of a TIFF that says what its bands beyond three are: 1 and 2 stand for transparency
 Image.MAX_IMAGE_PIXELS = None  # large pictures are read: they are the user's own
 # The kinds of files that are read. Pillow knows more, but hands some to other programs (EPS).
@@ -77,13 +78,17 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
             ImageOps.exif_transpose(picture, in_place=True)  # cameras store "turn me" beside the pixels
         if kind == "TIFF" and picture.mode == "RGBA" and not {1, 2} & {*tags.get(EXTRA_BANDS, ())}:
             picture = picture.convert("RGB")  # the fourth band may be infrared: nothing says that it is transparency
-        if picture.has_transparency_data:  # RGBA and some palettes: what is transparent becomes white
+        deep = picture.mode.startswith(("I", "F"))  # 16 or 32 bits
+        if picture.has_transparency_data and not deep:  # RGBA and some palettes: what is transparent becomes white
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-        if 0 < white < 256 or picture.mode.startswith(("I", "F")):  # 4095 says nothing about a picture of 8 bits
+        if 0 < white < 256 or deep:  # 4095 says nothing about a picture of 8 bits
             numbers, top = numbers_in(picture)
             most = white or top
-            require(most > 0, "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or use --white")
+            numbers = top - numbers if deep and tags.get(PHOTOMETRIC) == 0 else numbers  # a negative: 0 is white
+            require(
+                most > 0, "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or train with --white"
+            )
             picture = Image.fromarray((numbers / most * 255).clip(0, 255).round().astype(np.uint8))
         return picture.convert("RGB")
 
@@ -121,10 +126,14 @@ def hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
+def _unreadable(error: OSError) -> None:
+    raise error  # a folder that may not be read: `os.walk` would leave it out
+
+
 def files_below(root: Path) -> list[str]:
     """The files below a folder, sorted, with "/" between, without hidden ones; a link to a folder is followed once."""
     found, been = [], {os.path.realpath(root)}
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_unreadable):
         found += [Path(folder, name).relative_to(root).as_posix() for name in files]
         real = {os.path.realpath(Path(folder, name)): name for name in folders}
         folders[:] = [name for path, name in real.items() if path not in been]  # a link may lead back

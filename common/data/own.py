@@ -143,5 +143,5 @@ def _darkness(groups: list[tuple[str, ...]], side: int, sides: int, pile: str) -
             most = max(most, int(part.max()))
     if not 0 < 2 * most < top:
         return ""
-    where, flag = {"-": ("", most), "A": (" in A", f"{most} {top}"), "B": (" in B", f"{top} {most}")}[pile]
+    where, flag = {"-": ("", most), "A": (" in A", f"{most} 65535"), "B": (" in B", f"65535 {most}")}[pile]
     return f"nearly black{where}: no number is above {most} of {top} (--white {flag} makes it white)"

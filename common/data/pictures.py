@@ -5,16 +5,14 @@ Shape letters: N pictures, C channels (1 grey or 3 colours), H = W = size; pairs
 
 import itertools
 import os
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from types import ModuleType
 from typing import Any, Self
 
@@ -24,6 +22,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from common import explained, require
+from common.art import with_the_run
 from common.devices import Fabric
 from common.images import to_float
 
@@ -49,12 +48,6 @@ def without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _with_the_run() -> None:
-    """A process that draws goes on after Ctrl-C, since the run needs its batch to end the step and save. It ends when the run does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)
@@ -92,7 +85,7 @@ class LazyPictures:
         most = min(4, os.cpu_count() or 1)
         if not self.drawn:
             return ThreadPoolExecutor(most)
-        return ProcessPoolExecutor(most, get_context("spawn"), _with_the_run)
+        return ProcessPoolExecutor(most, get_context("spawn"), with_the_run)
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,10 @@ def own_yardstick(data: Pictures) -> Yardstick:
     network = Classifier(64, 3, (len(weights["head.1.bias"]),)).eval().requires_grad_(False)  # all attributes as one
     network.load_state_dict(weights)
     network_id = f"avatars-cnn64-v1@{PINNED['avatars-cnn64-v1.safetensors'][:8]}"
-    real, seen = data.all().expand(-1, 3, -1, -1), network.size
-    require(len(real) >= LEAST_OWN, f"a score needs {LEAST_OWN} real pictures, and {data.name} has {len(real)}")
-    some = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:10_000]  # enough, and soon done
-    mixed = resizing.resize(real[some], [seen, seen], antialias=True)
+    require(len(data) >= LEAST_OWN, f"a score needs {LEAST_OWN} real pictures, and {data.name} has {len(data)}")
+    some = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))[:10_000].split(500)  # soon done
+    parts = (data[places.tolist()][0].expand(-1, 3, -1, -1) for places in some)  # large ones would fill the memory
+    mixed = torch.cat([resizing.resize(part, [network.size] * 2, antialias=True) for part in parts])
     reference, floor = mixed[: 2 * (len(mixed) // 2)].chunk(2)
     features, _ = embed(network, reference)
     known = f"{len(reference):,} pictures of {data.name}, which the run has seen"
