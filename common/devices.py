@@ -81,9 +81,8 @@ def rank_zero_first(fabric: Fabric) -> Iterator[None]:
         raise
     finally:
         if fabric.global_rank == 0:
-            with (
-                contextlib.suppress(RuntimeError) if wrong else contextlib.nullcontext()
-            ):  # the others may have ended by themselves
+            # After an error the others may have ended by themselves.
+            with contextlib.suppress(RuntimeError) if wrong else contextlib.nullcontext():
                 fabric.broadcast(wrong)
 
 
