@@ -35,6 +35,7 @@ from model import Generator, pixel_norm, resolutions
 
 CHAPTER = "07_progan"
 HERE = Path(__file__).resolve().parent
+Number = Annotated[int, Field(ge=0, lt=2**63)]  # of a picture: it is its seed
 
 
 @dataclass
@@ -46,9 +47,7 @@ class Config(Flags):
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     num: PositiveInt | None = None  # pictures; default: 64, or 5,000 to score
     resolution: int | None = None  # pixels per side, for the smaller networks inside; default: where the training ended
-    seeds: tuple[
-        Annotated[int, Field(ge=0, lt=2**63)], ...
-    ] = ()  # also write the pictures with these numbers, each of its own seed
+    seeds: tuple[Number, ...] = ()  # also write the pictures with these numbers, each of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF that walks from latent to latent
     neighbours: bool = False  # also write 16 samples above their nearest training pictures

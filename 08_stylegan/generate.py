@@ -39,6 +39,7 @@ from painter import CHAPTER, GROUPS, HERE, Painter, load_painter, slerp, swapped
 from scores import path_length, swap_table, table_text
 
 PSIS = (1.0, 0.7, 0.5, 0.3, 0.0, -0.5)  # rows of --truncation
+Number = Annotated[int, Field(ge=0, lt=2**63)]  # of a picture: it is its seed
 
 
 @dataclass
@@ -56,9 +57,7 @@ class Config(Flags):
     truncation: bool = False  # also write a sheet of the same faces with several psi
     mix: bool = False  # also write sheets of faces that take the coarse, middle or fine styles of others
     noise: bool = False  # also write faces with noise in all, no and some layers, and what it changes
-    seeds: tuple[
-        Annotated[int, Field(ge=0, lt=2**63)], ...
-    ] = ()  # also write the pictures with these numbers, each of its own seed
+    seeds: tuple[Number, ...] = ()  # also write the pictures with these numbers, each of its own seed
     separate: bool = False  # also write each picture into a file of its own, as the scores of other programs want them
     interpolate: bool = False  # also write a GIF of walks in z (above) and in w (below)
     swap_table: bool = False  # also print which attributes change when styles are swapped

@@ -194,8 +194,8 @@ def _flowing_back(result: Tensor) -> list[float]:
             nodes += [following for following, _ in node.next_functions]
     try:  # weighed, since the plain sum of what was normalised is the same for all inputs
         weighed = (result.flatten() * torch.linspace(1, 2, result.numel(), dtype=result.dtype)).sum()
-        found = torch.autograd.grad(weighed, leaves, allow_unused=True)
-    except RuntimeError:  # its graph has been used up, by another result or by the learner's code
+        found = torch.autograd.grad(weighed, leaves, retain_graph=True, allow_unused=True)
+    except RuntimeError:  # the learner's code has used its graph up
         return []
     return sorted((gradient.norm().item() for gradient in found if gradient is not None), reverse=True)
 

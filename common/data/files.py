@@ -88,7 +88,8 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
             numbers = (
                 top - numbers if top and deep and tags.get(PHOTOMETRIC) == 0 else numbers
             )  # a negative: 0 is white
-            require(most > 0, "32 bits, whose range nobody knows: save it with 8 or 16 bits, or train with --white")
+            unknown = "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or train with --white"
+            require(most > 0, unknown)
             picture = Image.fromarray((numbers / most * 255).clip(0, 255).round().astype(np.uint8))
         return picture.convert("RGB")
 
