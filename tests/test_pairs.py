@@ -467,6 +467,8 @@ def test_masks_of_pairs_that_are_nearly_black_can_be_stretched_alone(tmp_path: P
     (tmp_path / "one.png").rename(tmp_path / "beside" / "one.png")
     for name in ("two", "beside"):
         dark = pairs.load_pairs(str(tmp_path / name), 8)
-        assert "nearly black in B: no number is above 3 of 255 (--white 65535 3 " in dark.note and "in A" not in dark.note
+        assert (
+            "nearly black in B: no number is above 3 of 255 (--white 65535 3 " in dark.note and "in A" not in dark.note
+        )
         bright = pairs.load_pairs(str(tmp_path / name), 8, white=(65535, 3))
         assert colour(bright.a) == colour(bright.b) == [255] * 3 and "black" not in bright.note
