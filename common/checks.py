@@ -234,6 +234,5 @@ def _difference(found: dict[str, Tensor] | str, expected: dict[str, Tensor] | st
     if abs(ratio + 1) < 1e-4:
         return f"your {name} has the wrong sign"
     summed = ratio > 1.5 and abs(ratio - round(ratio)) < 1e-3
-    return (
-        f"your {name} is {ratio:.4g} times what is right" + ": a sum instead of a mean, or a factor too many?" * summed
-    )
+    why = ": a sum instead of a mean, or a factor too many?" if summed else ""
+    return f"your {name} is {ratio:.4g} times what is right{why}"

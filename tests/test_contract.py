@@ -38,7 +38,7 @@ BUDGETS["06"] = DEFAULT_BUDGET | {
     "train.py": 275,
     "generate.py": 190,
 }  # the paper's translator, and the default's
-COMMON_BUDGET = 3044
+COMMON_BUDGET = 3042
 WALKTHROUGHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[0-9][0-9]_*/README.md"))]
 ROOMS = [folder for folder in sorted(ROOT.iterdir()) if re.match(r"\.github$|[^.]", folder.name)]
 ROOMS = [room for room in ROOMS if room.name not in ("runs", "data") and not (room / "pyvenv.cfg").exists()]

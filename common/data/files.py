@@ -85,9 +85,8 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
         if 0 < white < 256 or deep:  # 4095 says nothing about a picture of 8 bits
             numbers, top = numbers_in(picture)
             most = white or top
-            numbers = (
-                top - numbers if top and deep and tags.get(PHOTOMETRIC) == 0 else numbers
-            )  # a negative: 0 is white
+            if top and deep and tags.get(PHOTOMETRIC) == 0:  # a negative
+                numbers = top - numbers
             unknown = "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or train with --white"
             require(most > 0, unknown)
             picture = Image.fromarray((numbers / most * 255).clip(0, 255).round().astype(np.uint8))
