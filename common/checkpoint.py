@@ -72,9 +72,8 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> Path:
     for name, value in content.items():
         for key, tensor in value.items() if isinstance(value, Mapping) else ():
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and not tensor.isfinite().all():
-                raise UserError(
-                    f"{name}.{key} is not finite any more; {path} stays as it was: --start-from it, with lower rates"
-                )
+                stays = f"{path} stays as it was: --start-from it, with lower rates"
+                raise UserError(f"{name}.{key} is not finite any more; {stays}")
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
     return write_atomically(path, buffer.getvalue())
@@ -143,6 +142,7 @@ def load_weights(path: Path, chapter: str | None, flag: str = "--weights") -> tu
         require("weights" in content, f"{flag}: {path} is of an older version of the course: train again")
         return content["weights"], StoredSettings(content["settings"], path)
     require(path.is_file(), f"there are no weights {path}; train first, or leave {flag} away")
+    require(path.name != BESIDE or not flag, f"{flag}: {path} judges pictures: give the weights beside it")
     broken, remedy = f"{path} is cut off or is no safetensors file", "train again or use another file"
     with explained(broken, remedy, SafetensorError, OSError, ValueError), safe_open(path, framework="pt") as file:
         settings = json.loads((file.metadata() or {}).get("settings", "{}"))
@@ -160,7 +160,7 @@ def load_networks(path: Path, chapter: str, names: list[str]) -> dict[str, Mappi
     stored, settings = load_weights(path, chapter, "--start-from")
     tensors = {key.removeprefix("averaged."): tensor for key, tensor in stored.items() if not key.startswith("raw.")}
     beside = path.with_name(BESIDE)
-    judges = load_weights(beside, chapter)[0] if path.name == "weights.safetensors" and beside.exists() else {}
+    judges = load_weights(beside, chapter, "")[0] if path.name == "weights.safetensors" and beside.exists() else {}
     found: dict[str, Mapping[str, Any]] = {names[0]: tensors}  # a single generator has no name in front
     for name in names:
         every = (tensors | judges).items()

@@ -246,7 +246,7 @@ class Run:
             if here != there:
                 del stored[name]
         now, built = dataclasses.asdict(self.config), stored.get("settings", {})
-        other = {name: value for name, value in built.items() if type(value) is int and now.get(name, value) != value}
+        other = {k: v for k, v in built.items() if isinstance(v, int | str) and k != "data" and now.get(k, v) != v}
         flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in other.items())
         for name in stored.keys() & self.state.keys():
             checkpoint.load_state(self.state[name], stored[name], f"--start-from {path}", flags)

@@ -899,6 +899,7 @@ def test_weights_bring_the_judge_that_lies_beside_them(script: Script, tmp_path:
         (["--start-from", ROOT], "--start-from: there is no checkpoint"),
         (["--start-from", ROOT / "02_dcgan" / "weights.safetensors"], "belongs to 02_dcgan, not to 01_basic_gan"),
         (["--start-from", ROOT / "01_basic_gan" / "weights.safetensors", "--generator-hidden", 7], "have other sizes"),
+        (["--start-from", ROOT / "02_dcgan" / "discriminator.safetensors"], "give the weights beside it"),
     ],
 )
 def test_what_a_run_cannot_begin_with_gets_one_line(
