@@ -318,7 +318,7 @@ def test_numbers_of_32_bits_are_refused(tmp_path: Path, mode: str, kind: type) -
     """Some programs store 0 to 255 in them, some 0 to 1, some 0 to 65,535: whatever is assumed, somebody gets black pictures."""
     Image.fromarray(np.full((20, 20), 200, kind)).save(tmp_path / "depth.tiff")
     assert Image.open(tmp_path / "depth.tiff").mode == mode
-    with pytest.raises(UserError, match=r"depth\.tiff \(32 bits a pixel.*save it with 8 or 16 bits"):
+    with pytest.raises(UserError, match=r"depth\.tiff \(32 bits a pixel.*save it with 8 or 16, or train"):
         data.load(str(tmp_path))
 
 

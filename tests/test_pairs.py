@@ -306,7 +306,11 @@ def test_two_folders_of_the_same_names_are_not_cut_in_the_middle(tmp_path: Path)
         picture(tmp_path / folder / "1.png", right=None)
     with pytest.raises(UserError, match=r"input and target of .* share names of pictures: call them A and B"):
         pairs.load_pairs(str(tmp_path))
-    (tmp_path / "target" / "1.png").rename(tmp_path / "target" / "2.png")  # two folders of pictures side by side
+    (tmp_path / "target" / "1.png").rename(tmp_path / "target" / "2.png")  # nor those of other names
+    with pytest.raises(UserError, match=r"pictures in input/ and target/ look like pairs: put them into A/ and B/"):
+        pairs.load_pairs(str(tmp_path))
+    for folder, number in (("input", 1), ("target", 2)):  # two folders of pictures side by side
+        picture(tmp_path / folder / f"{number}.png")
     assert len(pairs.load_pairs(str(tmp_path))) == 2
 
 

@@ -87,8 +87,7 @@ def open_picture(path: str | Path, small: int = 0, white: int = 0) -> Image.Imag
             most = white or top
             if top and deep and tags.get(PHOTOMETRIC) == 0:  # a negative
                 numbers = top - numbers
-            unknown = "32 bits a pixel, whose range nobody knows: save it with 8 or 16 bits, or train with --white"
-            require(most > 0, unknown)
+            require(most > 0, "32 bits a pixel, whose range nobody knows: save it with 8 or 16, or train with --white")
             picture = Image.fromarray((numbers / most * 255).clip(0, 255).round().astype(np.uint8))
         return picture.convert("RGB")
 

@@ -65,16 +65,17 @@ def load_pairs(
     chosen: list[tuple[str, ...]] = [(name,) for name in names]
     a, b = ({n[len(inside + s) :].rsplit(".", 1)[0]: n for n in _below(names, inside + s)} for s in ("A/", "B/"))
     both = sorted({Path(n).parent.name for n in names})
-    twins = len(both) == 2 and all(both) and len({Path(n).stem for n in names}) < len(names)
-    said = f"--data: {' and '.join(both)} of {name} share names of pictures: call them A and B, or rename one"
-    require(bool(a or b) or not twins, said)
     halves = [Path(n).stem.replace("-", "_").rpartition("_") for n in names]  # of 0000_mask.png: 0000 and mask
     starts, ends = {start for start, _, _ in halves}, sorted({end for _, _, end in halves})
     two_each = 2 * len(starts) == len(names) and len(ends) == 2 and not any(end.isdigit() for end in ends)
-    if two_each and "" not in starts and not (a or b):  # two squares side by side may be called anything
-        w, h = open_picture(root / names[0]).size
-        said = f"pictures called …{ends[0]} and …{ends[1]} look like pairs: put them into A/ and B/ under one name"
-        require(w == 2 * h, f"--data: in {name} {said}")
+    apart = len(both) == 2 and all(both)
+    if not (a or b) and (apart or (two_each and "" not in starts)):
+        said = f"--data: {' and '.join(both)} of {name} share names of pictures: call them A and B, or rename one"
+        require(not apart or len({Path(n).stem for n in names}) == len(names), said)
+        w, h = open_picture(root / names[0]).size  # two squares side by side may be called anything
+        said = f"in {both[0]}/ and {both[-1]}/" if apart else f"called …{ends[0]} and …{ends[1]}"
+        said = f"--data: in {name} pictures {said} look like pairs: put them into A/ and B/ under one name"
+        require(w == 2 * h or (apart and w >= 1.5 * h), said)
     if a or b:
         twice = sorted({*_below(names, inside + "A/", inside + "B/")} - {*a.values(), *b.values()})
         _refuse(twice, name, ": another picture beside it has the same name")
