@@ -8,6 +8,7 @@ python 07_progan/train.py --preset paper               # 1024×1024 with the pap
 python 07_progan/train.py --resume runs/07_progan/TIME
 """
 
+import copy
 import math
 import sys
 from collections.abc import Callable
@@ -278,7 +279,9 @@ def train(config: Config) -> Path:
             with run.without_side_effects():
                 run.sample("fixed_z", F.interpolate(ema.module.eval()(fixed_z, size, alpha), config.size))
         if run.save_now:
-            run.save(ema.module, build | {"data": config.data, "resolution": moment.resolution, "alpha": moment.alpha})
+            # `most_channels` is the flag's name for `most`: --start-from can say which value the weights need.
+            settings = {"data": config.data, "resolution": size, "alpha": alpha, "most_channels": config.most_channels}
+            run.save(copy.deepcopy(ema.module).half(), build | settings)  # half the size on disk
 
     return run.finish()
 

@@ -187,3 +187,16 @@ def test_notebooks_stay_light(path: Path) -> None:
             if picture:
                 width = Image.open(io.BytesIO(base64.b64decode("".join(picture)))).width
                 assert width <= WIDEST, f"cell {number} shows a picture of {width} pixels"
+
+
+def test_every_picture_is_shown_somewhere() -> None:
+    """What no page shows only makes the course heavier."""
+    everywhere = " ".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    assets = sorted(ROOT.glob("[0-9][0-9]_*/assets/*"))
+    unseen = []
+    for asset in assets:
+        chapter = asset.parents[1]
+        own = " ".join(path.read_text() for path in (*chapter.glob("*.md"), *chapter.glob("*.ipynb")))
+        if f"assets/{asset.name}" not in own and f"{chapter.name}/assets/{asset.name}" not in everywhere:
+            unseen.append(asset.relative_to(ROOT))
+    assert len(assets) > 40 and not unseen
