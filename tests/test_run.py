@@ -838,10 +838,13 @@ def test_a_run_begins_with_the_shipped_generators(
     settings = checkpoint.load_weights(weights, folder)[1]
     sketched = {"data": settings["data"]} if folder >= "05" else {}
     kind = {"accelerator": "cpu", "out": str(tmp_path), "start_from": str(weights)} | sketched
-    if folder == "04_conditional_gan":  # these are wider than the default's, and the one line says how wide
-        with pytest.raises(UserError, match=r"; use those that they were trained with: --width 48$"):
+    wider = {"04_conditional_gan": ("width", 48), "07_progan": ("most_channels", 256)}
+    if folder in wider:  # than the default's, and the one line says how wide
+        flag, value = wider[folder]
+        said = f"; use those that they were trained with: --{flag.replace('_', '-')} {value}$"
+        with pytest.raises(UserError, match=said):
             train.train(train.Config(**kind))
-        kind["width"] = 48
+        kind[flag] = value
     train.train(train.Config(**kind))
     (started,) = begun
     stored = {name.removeprefix("averaged."): tensor for name, tensor in load_file(weights).items()}
