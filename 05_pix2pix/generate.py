@@ -52,7 +52,9 @@ class Config(Flags):
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     clean: bool = False  # your drawings are photographs: paper to white, lines to black, the drawing cut out
     whole: bool = False  # translate your pictures whole (not drawings), not only the middle square
-    num: PositiveInt | None = None  # answers to each picture of yours (1), or test pairs: 8 to see, 5,000 to score
+    num: PositiveInt | None = (
+        None  # answers to a picture of yours (1); or test pairs: 8 to see (16 at most), 5,000 to score
+    )
     interpolate: bool = False  # also write a GIF: drawings that appear, or a flight over a test region of satellite-map
     score: bool = False  # also score, beside the mean training picture and the blurred truth
     data: str = ""  # the pairs to look at or score; default: those of the run

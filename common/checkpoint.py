@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from common import UserError, explained, require
 
@@ -81,11 +81,9 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> Path:
 
 def load_checkpoint(path: Path, chapter: str | None, flag: str = "--resume") -> dict[str, Any]:
     """Read a checkpoint of `chapter` (a run folder stands for its `last.ckpt`); code inside a file is never run."""
-    if path.is_dir():
-        path = path / "last.ckpt"
+    path = path / "last.ckpt" if path.is_dir() else path
     require(path.is_file(), f"{flag}: there is no checkpoint {path}")
-    weights = path.suffix == ".safetensors"
-    require(not weights, f"{flag}: {path} are weights for generate.py: give the run's folder, or its last.ckpt")
+    require(path.suffix != ".safetensors", f"{flag}: {path} are weights for generate.py: give the run's folder")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch reports a cut-off file, a foreign file and forbidden code in many ways
@@ -97,8 +95,13 @@ def load_checkpoint(path: Path, chapter: str | None, flag: str = "--resume") -> 
     return dict(content)
 
 
-def load_state(module: nn.Module, state: Mapping[str, Any], source: str, flags: str = "") -> None:
-    """Fill `module` from `state`; networks of other sizes get one line that says so."""
+def step_in(path: Path) -> int:
+    """The step at which a checkpoint stands; 0 where there is none."""
+    return int(load_checkpoint(path, None)["step"]) if path.exists() else 0
+
+
+def load_state(module: Any, state: Mapping[str, Any], source: str, flags: str = "") -> None:
+    """Fill a network or an optimiser from `state`; networks of other sizes get one line that says so."""
     sizes = f"the networks in {source} have other sizes than these settings and data ask for"
     with explained(sizes, f"use those that they were trained with{flags and ': '}{flags}", RuntimeError, KeyError):
         module.load_state_dict(state)

@@ -81,6 +81,7 @@ class Run:
             self._load(resumed)
         elif config.start_from:
             self._start_from(Path(config.start_from).expanduser())
+        self._kept = checkpoint.step_in(self.folder / "last.ckpt")  # as this run left it, or began from it
         self._begin(data)
 
     def _begin(self, data: Pictures) -> None:
@@ -225,15 +226,17 @@ class Run:
         if self.fabric.device.type != "cpu":
             random[self.fabric.device.type] = torch.get_device_module(self.fabric.device).get_rng_state()
         for name, own in random.items():  # [world, numbers]: each process goes on with its own
-            everybodys = torch.as_tensor(self.fabric.all_gather(own))
-            random[name] = everybodys.reshape(-1, own.numel()).cpu()
+            random[name] = torch.as_tensor(self.fabric.all_gather(own)).reshape(-1, own.numel()).cpu()
         with rank_zero_first(self.fabric):
             if self.fabric.is_global_zero:
+                lost = f"another run writes to {self.folder}, so this one stops: begin it anew with another --out"
+                require(checkpoint.step_in(self.folder / "last.ckpt") == self._kept, lost)
                 content = {"chapter": self.chapter, "config": dataclasses.asdict(self.config), "step": self.step}
                 content |= {"history": self.history, "random": random, "latents": self.rng.get_state()}
                 content |= {"classes": self._classes, "weights": self._weights[0], "settings": settings}
                 content |= {name: part.state_dict() for name, part in self.state.items()}
                 checkpoint.save_checkpoint(self.folder / "last.ckpt", content)
+                self._kept = self.step
                 if self._keep_now:
                     checkpoint.save_weights(self.folder / f"weights_{self.step:06d}.safetensors", *self._weights)
 
@@ -272,10 +275,7 @@ class Run:
         ended = done > total or (weights.exists() and checkpoint.load_weights(weights, None)[1]["step"] >= done)
         require(done < total or not ended, f"{path} already stands at step {done}: give a --max-steps above that")
         for name, part in self.state.items():
-            if isinstance(part, nn.Module):
-                checkpoint.load_state(part, content[name], str(path))
-            else:
-                part.load_state_dict(content[name])
+            checkpoint.load_state(part, content[name], str(path))
         self.step, self.history = content["step"], content["history"]
         self.rng.set_state(content["latents"])
         for name, states in content["random"].items():

@@ -211,6 +211,27 @@ def test_a_disk_that_fills_up_ends_in_one_line(script: Script, tmp_path: Path, m
     assert not list((tmp_path / "run").glob(".*"))
 
 
+@pytest.mark.parametrize("first_save", [2, 4])
+def test_of_two_runs_in_one_folder_the_later_to_save_stops(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_save: int
+) -> None:
+    """Another one begins there before the first checkpoint, or goes on from it, and is faster: its checkpoint stays."""
+    out, save, other = tmp_path / "run", run.Run.save, list[tuple[int, str, str]]()
+
+    def late(self: run.Run, *arguments: object) -> None:
+        if self.step == first_save and not other:
+            other.append((0, "", ""))  # while the other one saves, too
+            begun = ["--resume", out] if first_save > 2 else [*SMALL, "--out", out, "--save-every", 2]
+            other[0] = script(TRAIN, *begun, "--max-steps", 6)
+        save(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run.Run, "save", late)
+    code, _, errors = script(TRAIN, *SMALL, "--max-steps", 8, "--save-every", 2, "--out", out)
+    assert other[0][0] == 0, other
+    assert code == 2 and f"another run writes to {out}, so this one stops: begin it anew with another --out" in errors
+    assert torch.load(out / "last.ckpt", weights_only=True)["step"] == 6
+
+
 def test_a_run_is_not_overwritten_and_strangers_are_not_resumed(script: Script, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert script(TRAIN, *SMALL, "--max-steps", 2, "--out", out)[0] == 0

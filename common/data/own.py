@@ -54,8 +54,8 @@ def load_folder(
     paths = tuple(str(root / file) for file in names)
     lazy = LazyPictures(partial(read_picture, white=white), paths, size, channels)
     images, whole, more = read_all(lazy, name, skip_broken)
-    note = "; ".join(filter(None, [*notes, more]))
-    return Pictures(name, images, labels[whole] if classes else labels, tuple(classes), note)
+    labels = labels[whole] if classes else labels
+    return Pictures(name, images, labels, tuple(classes), "; ".join(filter(None, [*notes, more])))
 
 
 def read_all(

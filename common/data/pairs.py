@@ -83,13 +83,12 @@ def load_pairs(
         _refuse(alone, name, " has no partner of the same name in A/ or B/: give both one name")
         chosen = [(a[name], b[name]) for name in sorted(a)]
     beside = sorted({*learned}.difference(*chosen)) if split == "train" else []
-    note = _noted(note, beside, "that belong to no pair")
+    notes = ["" if a or b else "side by side, cut in the middle", note, _left_out(beside, "that belong to no pair")]
     paths = tuple(tuple(str(root / file) for file in files) for files in chosen)
     some = tuple(paths[place] for place in spread(len(paths), most))
-    note = note if a or b else "; ".join(filter(None, ["side by side, cut in the middle", note]))
     lazy = LazyPictures(partial(read_pair, white=(*white, *white)), some, size or SIZE, 2 * channels)
     images, _, more = read_all(lazy, name, skip_broken)
-    return Pairs(name, images, note="; ".join(filter(None, [note, more])))
+    return Pairs(name, images, note="; ".join(filter(None, [*notes, more])))
 
 
 def load_unpaired(
@@ -117,8 +116,8 @@ def load_unpaired(
         return drawings.of_channels(channels), coloured.of_channels(channels)
     root, names, note = _find(name, "cyclegan")
     layouts = [f"{part}{side}/" for part in ("train", "test", "train/", "test/", "") for side in "AB"]
-    beside = sorted({*names} - {*_below(names, *layouts)})
-    note, piles, broken = _noted(note, beside, "beside the four folders"), [], []
+    notes = [note, _left_out(sorted({*names} - {*_below(names, *layouts)}), "beside the four folders")]
+    piles, broken = [], []
     for side, bright in zip((f"{split}A/", f"{split}B/"), (*white, *white) or (0, 0)):
         same = (side, f"{split}/{side[-2:]}", *([side[-2:]] if split == "train" else []))  # trainA/, train/A/, A/
         inside = tuple(str(root / name) for name in _below(names, *same))
@@ -131,7 +130,7 @@ def load_unpaired(
         except UserError as error:  # named together with those of the other pile
             broken.append(str(error))
         else:
-            piles.append(Pictures(f"{name} {side}", images, note="; ".join(filter(None, [note, more]))))
+            piles.append(Pictures(f"{name} {side}", images, note="; ".join(filter(None, [*notes, more]))))
     require(not broken, "; and ".join(broken))
     return piles[0], piles[1]
 
@@ -170,6 +169,5 @@ def _refuse(found: list[str], name: str, why: str) -> None:
     require(not found, f"--data: {''.join(found[:1])} in {name}{why}")
 
 
-def _noted(note: str, beside: list[str], where: str) -> str:
-    more = f"left out {len(beside)} picture(s) {where}, such as {beside[0]}" if beside else ""
-    return "; ".join(filter(None, [note, more]))
+def _left_out(beside: list[str], where: str) -> str:
+    return f"left out {len(beside)} picture(s) {where}, such as {beside[0]}" if beside else ""

@@ -144,8 +144,7 @@ def report(pictures: Tensor, stick: Yardstick) -> tuple[str, dict[str, Any]]:
     Pictures of another size than the classifier's are resized (bilinear, antialiased), and so are the real ones, to that size
     and back: nobody is judged by a resize that others did not have. Returns a table to print and the same as plain numbers.
     """
-    n, size = len(pictures), pictures.shape[-1]
-    most, seen = len(stick.held_out), stick.network.size
+    n, size, most, seen = len(pictures), pictures.shape[-1], len(stick.held_out), stick.network.size
     require(n <= most, f"--num must be at most {most:,}: the floor is measured on as many real pictures")
     real = _shuffled(stick.held_out)[:n]
     if size != seen:
