@@ -53,7 +53,7 @@ class Config(Flags):
     clean: bool = False  # your drawings are photographs: paper to white, lines to black, the drawing cut out
     whole: bool = False  # translate your pictures whole (not drawings), not only the middle square
     num: PositiveInt | None = (
-        None  # answers to a picture of yours (1); or test pairs: 8 to see (16 at most), 5,000 to score
+        None  # answers to a picture of yours (1); test pairs to see (8, at most 16), to score (5,000)
     )
     interpolate: bool = False  # also write a GIF: drawings that appear, or a flight over a test region of satellite-map
     score: bool = False  # also score, beside the mean training picture and the blurred truth
