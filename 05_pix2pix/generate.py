@@ -52,9 +52,7 @@ class Config(Flags):
     out: Path = HERE.parent / "runs" / CHAPTER / "generated"  # folder for everything that is written
     clean: bool = False  # your drawings are photographs: paper to white, lines to black, the drawing cut out
     whole: bool = False  # translate your pictures whole (not drawings), not only the middle square
-    num: PositiveInt | None = (
-        None  # answers to a picture of yours (1); test pairs to see (8, at most 16), to score (5,000)
-    )
+    num: PositiveInt | None = None  # answers to your picture (1); test pairs to see (8, at most 16), to score (5,000)
     interpolate: bool = False  # also write a GIF: drawings that appear, or a flight over a test region of satellite-map
     score: bool = False  # also score, beside the mean training picture and the blurred truth
     data: str = ""  # the pairs to look at or score; default: those of the run
