@@ -397,6 +397,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         "the discriminator did not move: loss_d.backward() or opt_d.step() is missing": wrong(
             lambda g, d, opt, x, z: _lost(g, d, x, z)
         ),
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
     }
     still = "the generator did not move: loss_g.backward() or opt_g.step() is missing, or its fakes carry no graph"
     mistakes[still] = wrong(step_g=lambda g, d, opt, z: _step_g()(deepcopy(g), d, opt, z))

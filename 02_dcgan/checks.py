@@ -395,6 +395,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any) -> Non
         "the generator got the fakes of D's step, which carry no graph: no gradient reaches it": wrong(detached=True),
         "the generator got the latents z_d: it is updated with z_g": wrong(same_z=True),
         "real and fake are swapped in D's loss": wrong(swapped=True),
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
         "the generator's loss has the wrong sign": wrong(sign=-1),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)

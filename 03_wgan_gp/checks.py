@@ -533,6 +533,7 @@ def whole_update(answer: Any, own_critic: Any) -> None:
             same_real=True, same_z=True, same_epsilon=True
         ),
         "use the ε of this batch, from epsilons: yours is always the first": wrong(same_epsilon=True),
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
         "the generator learns from z_g, not from the critic's last z": wrong(last_z=True),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)

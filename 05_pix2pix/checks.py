@@ -456,6 +456,7 @@ def whole_update(answer: Any, own_generator: Any, own_discriminator: Any, *parts
         ),
         "the judge's loss reached the generator: detach() its fakes there": wrong(leak=True),
         "the judge did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
         "the generator did not move: loss_g.backward() or opt_g.step() is missing": wrong(step_g=False),
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)

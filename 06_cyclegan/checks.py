@@ -457,6 +457,7 @@ def whole_update(answer: Any) -> None:
         "the pools are swapped: faces belong to pool_y": wrong(pools=True),
         "the judges see this step's translations: give them what exchange returns": wrong(unpooled=True),
         "judge_x does not learn: there are two games": wrong(games=1),
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
         "the judges see translations of the moved translators: use those that the translators learned from": wrong(again=True),
     }  # fmt: skip
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)

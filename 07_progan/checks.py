@@ -686,7 +686,7 @@ def whole_update(answer: Any, own_generator: Any, own_critic: Any) -> None:
         ),
         "the generator was updated before the critic": wrong(generator_first=True),
         "the penalty got real and fake in the wrong order: epsilon is the share of the real ones": wrong(swapped=True),
-        "loss_d comes first, then loss_g": lambda *case: one_update(*case)[::-1],
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-4)
 

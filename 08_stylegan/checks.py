@@ -678,7 +678,7 @@ def whole_update(answer: Any, own_generator: Any) -> None:
             optimizers = [torch.optim.SGD(network.parameters(), 0.05) for network in networks]
             parts = _draw(8, 3, 32, 32).clamp(-1, 1), _draw(8, DIM), _draw(8, DIM, seed=1), torch.arange(1, 9)
             losses = update(*networks, *optimizers, *parts, gamma)
-            if not isinstance(losses, tuple) or len(losses) != 2:
+            if not isinstance(losses, (tuple, list)) or len(losses) != 2:
                 raise NotYet("return two losses: loss_d, loss_g")
             found |= {f"loss_{who}{words}": torch.as_tensor(x).detach() for who, x in zip("dg", losses, strict=True)}
             names = (f"discriminator's weights{words}", f"generator's weights{words}")
@@ -705,6 +705,7 @@ def whole_update(answer: Any, own_generator: Any) -> None:
             clear_g=False
         ),
         "the discriminator did not move: loss_d.backward() or opt_d.step() is missing": wrong(step_d=False),
+        "the losses come in the wrong order: loss_d, loss_g": lambda *case: one_update(*case)[::-1],
     }
     check(answer, one_update, experiment, mistakes, tolerance=1e-3)
 
