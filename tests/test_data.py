@@ -376,6 +376,26 @@ def test_a_zip_made_from_a_folder_equals_the_folder(tmp_path: Path) -> None:
         data.load(str(tmp_path / "pets.zip"))
 
 
+def test_a_zip_of_one_side_alone_has_no_pairs_and_archives_have_no_pictures(tmp_path: Path) -> None:
+    """Its one folder, trainA, is not one that encloses everything. What is packed twice, or by tar, is named."""
+    save(tmp_path / "pets" / "trainA" / "0.png", size=(60, 60))
+    sides = shutil.make_archive(str(tmp_path / "sides"), "zip", tmp_path / "pets")
+    with pytest.raises(UserError, match=r"trainA/0.png in .*sides.zip has no partner"):
+        data.load_pairs(sides)
+    with pytest.raises(UserError, match="no pictures in a folder trainB/"):
+        data.load_unpaired(sides)
+    assert len(data.load(sides)) == 1
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
+        archive.write(sides, "sides.zip")
+    with pytest.raises(UserError, match=r"only 1 × .zip: unpack them"):
+        data.load(str(tmp_path / "twice.zip"))
+    tar = shutil.make_archive(str(tmp_path / "pets"), "gztar", tmp_path / "pets")
+    with pytest.raises(UserError, match="no zip: make one"):
+        data.load(tar)
+    with pytest.raises(UserError, match="a single file is not enough"):
+        data.load(str(tmp_path / "pets" / "trainA" / "0.png"))
+
+
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     for name in ("cats", "dogs"):
         save(tmp_path / "elsewhere" / name / "0.png")

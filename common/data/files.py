@@ -25,6 +25,7 @@ from common.data.pictures import data_root
 PHOTOMETRIC = 262  # the tag of a TIFF that says what 0 is: white if it is 0
 EXTRA_BANDS = 338  # the tag of a TIFF that says what its bands beyond three are: 1 and 2 stand for transparency
 Image.MAX_IMAGE_PIXELS = None  # large pictures are read: they are the user's own
+SIDES = {f"{part}{side}" for part in ("", "train", "test", "val") for side in "AB"}  # folders of chapters 05 and 06
 # The kinds of files that are read. Pillow knows more, but hands some to other programs (EPS).
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO", "JPEG2000")
 
@@ -155,7 +156,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
                 tar.extractall(inside)
         shown = [path for path in inside.iterdir() if not hidden(path.name)]
-        while len(shown) == 1 and shown[0].is_dir():
+        while len(shown) == 1 and shown[0].is_dir() and shown[0].name not in SIDES:
             inside, shown = shown[0], [path for path in shown[0].iterdir() if not hidden(path.name)]
         if not folder.is_dir():  # another run may have been quicker
             inside.rename(folder)
@@ -176,8 +177,7 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
             if not root.is_dir():
                 unpack(path, root)
     if not root.is_dir():
-        zipped = path.suffix.lower() == ".zip"
-        why = "it is cut off or no zip: make it anew" if zipped else "a single file is not enough"
+        why = "a single file is not enough" if is_picture(path) else "it is cut off, or no zip: make one"
         require(not path.exists(), f"--data: {path} is neither a folder nor a zip of pictures ({why})")
         hint = "".join(f"did you mean {guess}? " for guess in difflib.get_close_matches(name, known, n=1))
         everything = f"{', '.join(known)}, or a folder or zip of pictures"
@@ -186,6 +186,6 @@ def pictures_in(name: str, known: Iterable[str]) -> tuple[Path, list[str], str]:
     names = [file for file in every if is_picture(file)]
     endings = Counter(Path(file).suffix or "no ending" for file in every if not is_picture(file))
     others = ", ".join(f"{count} × {ending}" for ending, count in endings.items())
-    why = f"only {others}: save them as PNG or JPEG" if others else "it is empty, but for hidden files"
+    why = f"only {others}: unpack them, or save them as PNG" if others else "it is empty, but for hidden files"
     require(bool(names), f"--data: no pictures in {path} ({why})")
     return root, names, f"left out files that are no pictures by their ending: {others}" if others else ""
