@@ -81,7 +81,6 @@ class Run:
             self._load(resumed)
         elif config.start_from:
             self._start_from(Path(config.start_from).expanduser())
-        self._kept = checkpoint.step_in(self.folder / "last.ckpt")  # as this run left it, or began from it
         self._begin(data)
 
     def _begin(self, data: Pictures) -> None:
@@ -100,6 +99,7 @@ class Run:
             if self.fabric.is_global_zero and self.step < self.config.max_steps:
                 if not self.config.out:
                     self.folder = _new_folder(self.folder)
+                self._kept = checkpoint.step_in(self.folder / "last.ckpt")  # as this run left it, or began from it
                 for rest in self.folder.glob(".*.part"):  # of a file that a kill cut off
                     rest.unlink()
                 settings = dumps(dataclasses.asdict(self.config), indent=1).encode()
