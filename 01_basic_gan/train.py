@@ -76,7 +76,7 @@ class Config(Settings):
     maxout_pieces: NonNegativeInt = 0  # linear maps in each of the discriminator's maxout units; 0: LeakyReLU instead
     # The optimisers
     optimizer: Literal["adam", "sgd"] = "adam"  # ours: Adam, half a year younger than the paper; the authors used SGD
-    lr_g: PositiveFloat = 1e-3  # the generator's learning rate; ours: 2e-4, usual for convolutions, learns slower here
+    lr_g: PositiveFloat = 1e-3  # the generator's learning rate; 2e-4, usual for convolutions, learns slower here
     lr_d: PositiveFloat = 1e-3  # the discriminator's learning rate; ours: lower it if D wins too early
     momentum: Share = 0.0  # Adam's beta1 (ours: 0, as in arXiv:1710.10196), or SGD's momentum
     beta2: Share = 0.99  # Adam's memory of squared gradients; ours: as in arXiv:1710.10196
